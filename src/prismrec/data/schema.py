@@ -1,0 +1,84 @@
+"""The names of the columns, spelled once, and the two tables every stage speaks of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from prismrec.config import Section
+
+USER_ID = "user_id"
+ITEM_ID = "item_id"
+TIMESTAMP = "timestamp"
+DWELL_SECONDS = "dwell_seconds"
+EVENT = "event"
+RATING = "rating"
+SESSION_ID = "session_id"
+ROW = "source_row"
+"""1-based place of the row in its input: the tie-break of equal timestamps, and what a quarantine names."""
+
+UNKNOWN = -1
+"""The index of an id that the vocabulary does not hold."""
+
+ITEM_VIEW = "item"
+"""The view of the items themselves; every other view is a column of the item table."""
+
+TimestampUnit = Literal["auto", "s", "ms", "us", "ns", "datetime", "order"]
+
+
+class InteractionColumns(Section):
+    """Which column of the user's table is what. Optional columns are left out by leaving them empty."""
+
+    user: str = "user_id"
+    item: str = "item_id"
+    time: str = "timestamp"
+    dwell: str = ""
+    event: str = ""
+    rating: str = ""
+    session: str = ""
+
+
+@dataclass(frozen=True)
+class Interactions:
+    """A click log with canonical column names, as a lazy Ibis table on the engine that read it.
+
+    Columns: user_id, item_id (any id type, unchanged), timestamp (int64, microseconds since 1970 UTC; with
+    `time_unit` "order" any increasing number), source_row (int64), and those of dwell_seconds, event, rating,
+    session_id that the input has. Bad rows are already gone: they are in `quarantined`, and counted in `notes`.
+    """
+
+    table: Any  # ibis.Table
+    time_unit: str = "us"  # "us", or "order" where times carry order but no distance
+    quarantined: Any = None  # ibis.Table of the rows set aside: reason, file, source_row, row (JSON); None = none
+    notes: dict[str, Any] = field(default_factory=dict)  # what reading found: rows, bad rows by reason, unit
+
+    def has(self, column: str) -> bool:
+        """Whether the log carries this optional column."""
+        return column in self.table.columns
+
+
+@dataclass(frozen=True)
+class ItemTable:
+    """One row per item: item_id and any side columns, as a lazy Ibis table on the engine that read it."""
+
+    table: Any  # ibis.Table
+    quarantined: Any = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+__all__ = [
+    "DWELL_SECONDS",
+    "EVENT",
+    "ITEM_ID",
+    "ITEM_VIEW",
+    "RATING",
+    "ROW",
+    "SESSION_ID",
+    "TIMESTAMP",
+    "UNKNOWN",
+    "USER_ID",
+    "InteractionColumns",
+    "Interactions",
+    "ItemTable",
+    "TimestampUnit",
+]
