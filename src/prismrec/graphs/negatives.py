@@ -166,7 +166,7 @@ def next_random(state: States, slot: int) -> np.uint64:
     z = state[slot]
     z = (z ^ (z >> _SHIFT_30)) * _MIX_1
     z = (z ^ (z >> _SHIFT_27)) * _MIX_2
-    return z ^ (z >> _SHIFT_31)
+    return np.uint64(z ^ (z >> _SHIFT_31))
 
 
 @njit(inline="always")
@@ -199,7 +199,7 @@ def draw(state: States, slot: int, probability: NDArray[np.float32], alias: NDAr
     bits = next_random(state, slot)
     place = np.int64(((bits >> _SHIFT_32) * np.uint64(probability.shape[0])) >> _SHIFT_32)
     stays = np.float32(bits & _LOW_24) * _UNIT_24 < probability[place]
-    return np.int32(place) if stays else alias[place]
+    return np.int32(place if stays else alias[place])
 
 
 @njit(inline="always")
@@ -211,7 +211,7 @@ def draw_in_group(state: States, slot: int, group: int, groups: GroupTable) -> n
     place = np.int64(((bits >> _SHIFT_32) * np.uint64(size)) >> _SHIFT_32)
     if np.float32(bits & _LOW_24) * _UNIT_24 >= groups.probability[begin + place]:
         place = np.int64(groups.alias[begin + place])
-    return groups.members[begin + place]
+    return np.int32(groups.members[begin + place])
 
 
 @njit(inline="always")
@@ -223,9 +223,9 @@ def draw_hard(state: States, slot: int, item: int, groups: GroupTable, table: Al
     begin = groups.item_offsets[item]
     n_groups = groups.item_offsets[item + 1] - begin
     if n_groups == 0:
-        return draw(state, slot, table.probability, table.alias)
+        return np.int32(draw(state, slot, table.probability, table.alias))
     choice = next_below(state, slot, n_groups) if n_groups > 1 else np.int64(0)
-    return draw_in_group(state, slot, groups.item_groups[begin + choice], groups)
+    return np.int32(draw_in_group(state, slot, groups.item_groups[begin + choice], groups))
 
 
 @njit(cache=True)
