@@ -112,6 +112,17 @@ def build_alias_table(weights: ArrayLike) -> AliasTable:
     return AliasTable(probability, alias)
 
 
+def build_alias_rows(weights: NDArray, offsets: NDArray[np.int64]) -> AliasTable:
+    """One alias table per row `offsets[i]:offsets[i + 1]` of the weights, each with a positive sum or empty.
+
+    The aliases are places within their row; `draw_place` draws from a row.
+    """
+    probability = np.empty(len(weights), np.float32)
+    alias = np.empty(len(weights), np.int32)
+    _fill_alias_rows(np.asarray(weights, np.float64), offsets, probability, alias)
+    return AliasTable(probability, alias)
+
+
 def build_group_table(item_groups: Sequences, n_groups: int, weights: ArrayLike) -> GroupTable:
     """Alias tables within each group, from the groups (none, one or several) of each item.
 
@@ -137,14 +148,11 @@ def build_group_table(item_groups: Sequences, n_groups: int, weights: ArrayLike)
     drawn = drawn[np.argsort(groups[drawn], kind="stable")]
     members = items[drawn]
     group_offsets = _offsets(groups[drawn], n_groups)
-    probability = np.empty(len(members), np.float32)
-    alias = np.empty(len(members), np.int32)
-    _fill_group_aliases(values[members], group_offsets, probability, alias)
+    rows = build_alias_rows(values[members], group_offsets)
 
     kept = serves[groups]
-    return GroupTable(
-        _offsets(items[kept], len(values)), groups[kept].astype(np.int32), group_offsets, members, probability, alias
-    )
+    item_offsets = _offsets(items[kept], len(values))
+    return GroupTable(item_offsets, groups[kept].astype(np.int32), group_offsets, members, *rows)
 
 
 # ---- random states ----
@@ -203,15 +211,21 @@ def draw(state: States, slot: int, probability: NDArray[np.float32], alias: NDAr
 
 
 @njit(inline="always")
+def draw_place(
+    state: States, slot: int, begin: int, end: int, probability: NDArray[np.float32], alias: NDArray[np.int32]
+) -> np.int64:
+    """One place in begin..end - 1, int64, from the alias table that lies in this row (`build_alias_rows`)."""
+    bits = next_random(state, slot)
+    place = begin + np.int64(((bits >> _SHIFT_32) * np.uint64(end - begin)) >> _SHIFT_32)
+    stays = np.float32(bits & _LOW_24) * _UNIT_24 < probability[place]
+    return np.int64(place if stays else begin + alias[place])
+
+
+@njit(inline="always")
 def draw_in_group(state: States, slot: int, group: int, groups: GroupTable) -> np.int32:
     """One member of a group of a `GroupTable`, int32; the group must be one that serves."""
-    begin = groups.group_offsets[group]
-    size = groups.group_offsets[group + 1] - begin
-    bits = next_random(state, slot)
-    place = np.int64(((bits >> _SHIFT_32) * np.uint64(size)) >> _SHIFT_32)
-    if np.float32(bits & _LOW_24) * _UNIT_24 >= groups.probability[begin + place]:
-        place = np.int64(groups.alias[begin + place])
-    return np.int32(groups.members[begin + place])
+    begin, end = groups.group_offsets[group], groups.group_offsets[group + 1]
+    return np.int32(groups.members[draw_place(state, slot, begin, end, groups.probability, groups.alias)])
 
 
 @njit(inline="always")
@@ -305,14 +319,14 @@ def _fill_alias(weights: NDArray[np.float64], probability: NDArray[np.float32], 
 
 
 @njit(cache=True)
-def _fill_group_aliases(
+def _fill_alias_rows(
     weights: NDArray[np.float64],
-    group_offsets: NDArray[np.int64],
+    offsets: NDArray[np.int64],
     probability: NDArray[np.float32],
     alias: NDArray[np.int32],
 ) -> None:
-    for group in range(group_offsets.shape[0] - 1):
-        begin, end = group_offsets[group], group_offsets[group + 1]
+    for row in range(offsets.shape[0] - 1):
+        begin, end = offsets[row], offsets[row + 1]
         if end > begin:
             _fill_alias(weights[begin:end], probability[begin:end], alias[begin:end])
 
@@ -321,6 +335,7 @@ __all__ = [
     "SLOT_STRIDE",
     "AliasTable",
     "GroupTable",
+    "build_alias_rows",
     "build_alias_table",
     "build_group_table",
     "derive_seed",
@@ -329,6 +344,7 @@ __all__ = [
     "draw_hard_into",
     "draw_in_group",
     "draw_into",
+    "draw_place",
     "next_below",
     "next_random",
     "next_unit",
