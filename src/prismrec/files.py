@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from prismrec.errors import ArtifactError
+from prismrec.errors import ArtifactError, PrismRecError
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -20,15 +20,20 @@ _RENAME_EXCHANGE = 2
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is flushed to disk and takes the place of `path`."""
-    temporary = _sibling(path)
-    try:
-        yield temporary
-        _flush(temporary)
-        os.replace(temporary, path)
-        _flush(path.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Yield a temporary path beside `path`; on success it is flushed to disk and takes the place of `path`.
+
+    Raises:
+        ArtifactError: the system refuses a write (no space, no permission, a folder in the way); names the path.
+    """
+    with _named(path):
+        temporary = _sibling(path)
+        try:
+            yield temporary
+            _flush(temporary)
+            os.replace(temporary, path)
+            _flush(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -36,28 +41,47 @@ def whole_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside `path`; on success it takes the place of `path`, old content and all.
 
     The swap is one rename where `path` is new, and one atomic exchange where it exists: a reader (or a `kill -9`)
-    sees the old folder or the new one, never a mixture and never nothing.
+    sees the old folder or the new one, never a mixture and never nothing. (File systems without an atomic exchange
+    get two renames; between them the old folder lies beside `path`.) A link at `path` stays, its target is replaced.
+
+    Raises:
+        ArtifactError: the system refuses a write (no space, no permission), or `path` is a file; names the path.
     """
-    temporary = _sibling(path)
-    temporary.mkdir(parents=True)
-    try:
-        yield temporary
-        for file in sorted(temporary.rglob("*"), reverse=True):
-            _flush(file)
-        _flush(temporary)
-        if path.exists():
-            _exchange(temporary, path)
-        else:
-            os.rename(temporary, path)
-        _flush(path.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with _named(path):
+        path = path.resolve()
+        if path.is_file():
+            raise ArtifactError(f"cannot write the folder {path}: there is a file of that name")
+        temporary = _sibling(path)
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            for file in sorted(temporary.rglob("*"), reverse=True):
+                _flush(file)
+            _flush(temporary)
+            if path.exists():
+                _exchange(temporary, path)
+            else:
+                os.rename(temporary, path)
+            _flush(path.parent)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def sha256(path: Path) -> str:
     """Hex digest of a file's content."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Turn the system's refusals into an error that says what could not be written."""
+    try:
+        yield
+    except PrismRecError:
+        raise
+    except OSError as error:
+        raise ArtifactError(f"cannot write {path}: {error}") from error
 
 
 def _sibling(path: Path) -> Path:
@@ -83,7 +107,11 @@ def _exchange(new: Path, old: Path) -> None:
     aside = _sibling(old)
     try:
         os.rename(old, aside)
-        os.rename(new, old)
+        try:
+            os.rename(new, old)
+        except OSError:
+            os.rename(aside, old)
+            raise
         os.rename(aside, new)
     except OSError as error:
         raise ArtifactError(f"cannot put {new} in the place of {old}: {error.strerror}") from error

@@ -35,15 +35,19 @@ class Sequences:
         >>> Sequences.from_lists([[3, 1], [], [2]]).offsets.tolist()
         [0, 2, 2, 3]
         """
-        arrays = [np.asarray(row, dtype=np.int32).reshape(-1) for row in rows]
+        arrays = [_as_int32(row).reshape(-1) for row in rows]
         lengths = np.array([len(a) for a in arrays], dtype=np.int64)
         return cls.from_lengths(np.concatenate(arrays) if arrays else np.zeros(0, np.int32), lengths)
 
     @classmethod
     def from_lengths(cls, values: ArrayLike, lengths: ArrayLike) -> Sequences:
-        """Cut flat values into rows of the given lengths."""
+        """Cut flat values into rows of the given lengths.
+
+        Raises:
+            ValueError: the lengths do not add up to the values, or a value is not an integer of 32 bits.
+        """
         offsets = np.concatenate([[0], np.cumsum(np.asarray(lengths, dtype=np.int64))]).astype(np.int64)
-        flat = np.ascontiguousarray(values, dtype=np.int32)
+        flat = _as_int32(values)
         if offsets[-1] != len(flat):
             raise ValueError(f"row lengths add up to {offsets[-1]}, but there are {len(flat)} values")
         return cls(flat, offsets)
@@ -52,6 +56,7 @@ class Sequences:
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> NDArray[np.int32]:
+        index = range(len(self))[index]  # counts negative places from the end, refuses those outside
         return self.values[self.offsets[index] : self.offsets[index + 1]]
 
     def __iter__(self) -> Iterator[NDArray[np.int32]]:
@@ -92,9 +97,13 @@ class Sequences:
         try:
             values = np.load(folder / f"{name}.values.npy", mmap_mode="r", allow_pickle=False)
             offsets = np.load(folder / f"{name}.offsets.npy", mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, EOFError) as error:
             raise ArtifactError(f"cannot read the sequences {name!r} in {folder}: {error}") from error
-        return cls(values, offsets)
+        if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != len(values):
+            raise ArtifactError(
+                f"the sequences {name!r} in {folder} are damaged: offsets and values do not belong together"
+            )
+        return cls(np.asarray(values), np.asarray(offsets))
 
 
 def ragged_positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -107,6 +116,16 @@ def ragged_positions(starts: NDArray[np.int64], lengths: NDArray[np.int64]) -> N
     total = int(ends[-1]) if len(ends) else 0
     positions: NDArray[np.int64] = np.arange(total, dtype=np.int64) + np.repeat(starts - (ends - lengths), lengths)
     return positions
+
+
+def _as_int32(values: ArrayLike) -> NDArray[np.int32]:
+    array = np.asarray(values)
+    if array.dtype != np.int32 and array.size:
+        if array.dtype.kind not in "iu":
+            raise ValueError(f"indices must be integers, got {array.dtype}")
+        if array.min() < -(2**31) or array.max() >= 2**31:
+            raise ValueError(f"indices must fit into 32 bits, got values from {array.min()} to {array.max()}")
+    return np.ascontiguousarray(array, dtype=np.int32)
 
 
 __all__ = ["Sequences", "ragged_positions"]

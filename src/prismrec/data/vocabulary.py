@@ -10,8 +10,9 @@ string ids never become a Python dict.
 
 from __future__ import annotations
 
+import bisect
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -34,7 +35,8 @@ class Vocabulary:
     """Ids and how often each occurred in training.
 
     Attributes:
-        ids: Arrow array of n distinct ids: int64, uint64, string or 16-byte UUIDs.
+        ids: Arrow array of n distinct ids: int64, uint64, string or 16-byte UUIDs; other widths and encodings of
+            integers and text become one of these.
         counts: (n,) int64.
     """
 
@@ -42,6 +44,7 @@ class Vocabulary:
     counts: NDArray[np.int64]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "ids", id_array(self.ids))
         if self.ids.null_count:
             raise DataError(f"a vocabulary cannot hold a missing id ({self.ids.null_count} found)")
         if len(self.ids) != len(self.counts):
@@ -55,10 +58,12 @@ class Vocabulary:
             DataError: an id is missing, appears twice, or has an unsupported type.
         """
         array = id_array(ids)
+        vocabulary = cls(array, np.zeros(len(array), np.int64) if counts is None else np.asarray(counts, np.int64))
         if pc.count_distinct(array).as_py() != len(array):
-            twice = pc.value_counts(array).filter(pc.greater(pc.value_counts(array).field("counts"), 1))
-            raise DataError(f"id {twice[0]['values'].as_py()!r} appears more than once in the vocabulary")
-        return cls(array, np.zeros(len(array), np.int64) if counts is None else np.asarray(counts, np.int64))
+            occurrences = pc.value_counts(array)
+            twice = occurrences.filter(pc.greater(occurrences.field("counts"), 1)).field("values")
+            raise DataError(f"id {_external(twice[0].as_py())!r} appears more than once in the vocabulary")
+        return vocabulary
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -76,7 +81,9 @@ class Vocabulary:
         """
         index = self.find(external_id)
         if index == UNKNOWN:
-            raise UnknownIdError(f"unknown id {external_id!r}: it is not among the {len(self)} known ids")
+            kind = _kind(self.ids.type)
+            hint = "" if type(_comparable(external_id)) is _KEY_TYPES[kind] else f"; ids here are {_KIND_NAMES[kind]}"
+            raise UnknownIdError(f"unknown id {external_id!r}: it is not among the {len(self)} known ids{hint}")
         return index
 
     def find(self, external_id: Any) -> int:
@@ -84,41 +91,78 @@ class Vocabulary:
         key = _comparable(external_id)
         if type(key) is not _KEY_TYPES[_kind(self.ids.type)]:
             return UNKNOWN
-        order = self.sort_order
-        low, high = 0, len(order)
-        while low < high:
-            middle = (low + high) // 2
-            if _sort_key(self.ids[int(order[middle])].as_py()) < _sort_key(key):
-                low = middle + 1
-            else:
-                high = middle
-        found = low < len(order) and self.ids[int(order[low])].as_py() == key
-        return int(order[low]) if found else UNKNOWN
+        key = _sort_key(key)
+        read = self._reader
+        place = bisect.bisect_left(self.sort_order, key, key=read)
+        if place == len(self):
+            return UNKNOWN
+        index = int(self.sort_order[place])
+        return index if read(index) == key else UNKNOWN
+
+    def parsed(self, text: str) -> Any:
+        """The id that a text from a command line or an address stands for: text, integer or UUID, as the ids are.
+
+        Text that cannot be such an id comes back as it is, and is then unknown.
+        """
+        read: dict[str, Callable[[str], Any]] = {"string": str, "integer": int, "uuid": uuid.UUID}
+        try:
+            return read[_kind(self.ids.type)](text)
+        except ValueError:
+            return text
+
+    @cached_property
+    def _reader(self) -> Callable[[int], Any]:
+        """The id at an index as something that sorts like Arrow sorts it, straight from the Arrow buffers.
+
+        An Arrow scalar per comparison would make a look-up three times as slow.
+        """
+        if _kind(self.ids.type) == "integer":
+            integers = memoryview(self.ids.to_numpy())
+            return lambda index: integers[index]
+        start = self.ids.offset
+        if self.ids.type == UUID_TYPE:
+            fixed = memoryview(self.ids.buffers()[1] or b"").cast("B")
+            return lambda index: bytes(fixed[16 * (start + index) : 16 * (start + index + 1)])
+        _, places, text = self.ids.buffers()
+        ends = memoryview(places or b"").cast("B").cast("q" if self.ids.type == pa.large_string() else "i")
+        letters = memoryview(text or b"").cast("B")
+        return lambda index: bytes(letters[ends[start + index] : ends[start + index + 1]])
 
     def indices_of(self, ids: Sequence[Any] | pa.Array | pa.ChunkedArray) -> NDArray[np.int64]:
-        """(n,) int64 indices of many ids, -1 where unknown; hashes the whole vocabulary once per call."""
-        array = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else id_array(ids)
+        """(n,) int64 indices of many ids, -1 where unknown or missing; hashes the whole vocabulary once per call.
+
+        Raises:
+            DataError: the ids are of a type that is not usable as an id.
+        """
+        array = id_array(ids)
         if len(array) == 0 or _kind(array.type) != _kind(self.ids.type):
             return np.full(len(array), UNKNOWN, np.int64)
+        if _kind(array.type) == "integer" and array.type != self.ids.type:  # beyond the other's range is unknown
+            fits = (
+                pc.less(array, pa.scalar(2**63, pa.uint64()))
+                if array.type == pa.uint64()
+                else pc.greater_equal(array, 0)
+            )
+            array = pc.if_else(fits, array, pa.scalar(None, array.type))
         found = pc.index_in(array.cast(self.ids.type), value_set=self.ids)
         return np.asarray(found.fill_null(UNKNOWN)).astype(np.int64)
 
     def id_of(self, index: int) -> Any:
         """The external id at an index, in its own Python type."""
-        value = self.ids[index].as_py()
-        return uuid.UUID(bytes=value) if self.ids.type == UUID_TYPE else value
+        return _external(self.ids[index].as_py())
 
     def ids_of(self, indices: Any) -> list[Any]:
         """The external ids at many indices."""
-        values = self.ids.take(pa.array(np.asarray(indices, np.int64))).to_pylist()
-        return [uuid.UUID(bytes=v) for v in values] if self.ids.type == UUID_TYPE else values
+        return [_external(value) for value in self.ids.take(pa.array(np.asarray(indices, np.int64))).to_pylist()]
 
     def extended(self, other: Vocabulary) -> Vocabulary:
         """This vocabulary with the ids of `other` that it lacks appended in their order; counts are those of `other`.
 
         Known ids keep their index (warm start); an id that `other` lacks keeps its place with count 0.
         """
-        if _kind(self.ids.type) != _kind(other.ids.type):
+        if len(self) == 0:
+            return Vocabulary(other.ids, other.counts)
+        if len(other) and _kind(self.ids.type) != _kind(other.ids.type):
             raise DataError(f"ids changed their type: {self.ids.type} before, {other.ids.type} now")
         places = self.indices_of(other.ids)
         fresh = places == UNKNOWN
@@ -144,36 +188,32 @@ class Vocabulary:
         try:
             table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
             ids, counts, order = (table.column(name) for name in ("id", "count", "sort_order"))
-        except (OSError, pa.ArrowInvalid, KeyError) as error:
+            vocabulary = cls(_one_chunk(ids), _one_chunk(counts).to_numpy())
+        except (OSError, pa.ArrowInvalid, KeyError, DataError) as error:
             raise ArtifactError(f"cannot read the vocabulary {path}: {error}") from error
-        vocabulary = cls(_one_chunk(ids), _one_chunk(counts).to_numpy())
         vocabulary.__dict__["sort_order"] = _one_chunk(order).to_numpy()
         return vocabulary
 
 
-def id_array(ids: Sequence[Any] | pa.Array) -> pa.Array:
+def id_array(ids: Sequence[Any] | pa.Array | pa.ChunkedArray) -> pa.Array:
     """Ids as an Arrow array of one of the supported id types, unchanged in value.
 
     Raises:
         DataError: the type is not usable as an id; floats are refused, since a large id would lose digits.
     """
-    if isinstance(ids, pa.Array):
-        array = ids
-    elif len(ids) and isinstance(ids[0], uuid.UUID):
-        array = pa.array([i.bytes for i in ids], UUID_TYPE)
-    else:
-        try:
-            array = pa.array([i.item() if isinstance(i, np.generic) else i for i in ids])
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-            raise DataError(f"ids must all be of one type (integers, strings or UUIDs): {error}") from error
+    array = ids if isinstance(ids, (pa.Array, pa.ChunkedArray)) else _from_python(ids)
+    if isinstance(array, pa.ChunkedArray):
+        array = _one_chunk(array)
+    if isinstance(array, pa.DictionaryArray):
+        array = array.dictionary_decode()
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     kind = _kind(array.type)
     if kind == "integer":
         return array if array.type == pa.uint64() else array.cast(pa.int64())
     if kind == "string":
-        return array.cast(pa.large_string() if array.type == pa.large_string() else pa.string())
-    if kind in ("uuid", "null"):
+        return array if array.type == pa.large_string() else array.cast(pa.string())
+    if kind == "uuid":
         return array
     raise DataError(
         f"ids of type {array.type} are not supported: use integers, strings or UUIDs"
@@ -181,17 +221,40 @@ def id_array(ids: Sequence[Any] | pa.Array) -> pa.Array:
     )
 
 
-_KEY_TYPES = {"integer": int, "string": str, "uuid": bytes, "null": type(None), "other": object}
+def _from_python(ids: Sequence[Any]) -> pa.Array:
+    values = [_comparable(i) for i in ids]
+    n_uuids = sum(isinstance(i, uuid.UUID) for i in ids)
+    if 0 < n_uuids < sum(value is not None for value in values):
+        raise DataError("ids must all be of one type (integers, strings or UUIDs): UUIDs came among others")
+    if n_uuids:
+        return pa.array(values, UUID_TYPE)
+    try:
+        return pa.array(values)
+    except OverflowError:
+        return _from_large_integers(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
+        raise DataError(f"ids must all be of one type (integers, strings or UUIDs): {error}") from error
+
+
+def _from_large_integers(values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values, pa.uint64())
+    except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        raise DataError(f"integer ids must fit into 64 bits, all signed or all unsigned: {error}") from error
+
+
+_KEY_TYPES = {"integer": int, "string": str, "uuid": bytes}
+_KIND_NAMES = {"integer": "integers", "string": "strings", "uuid": "UUIDs"}
 
 
 def _kind(kind: pa.DataType) -> str:
     if pa.types.is_integer(kind):
         return "integer"
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
         return "string"
     if kind == UUID_TYPE:
         return "uuid"
-    return "null" if pa.types.is_null(kind) else "other"
+    return "string" if pa.types.is_null(kind) else "other"  # nothing but missing ids, or no id at all
 
 
 def _comparable(external_id: Any) -> Any:
@@ -202,8 +265,13 @@ def _comparable(external_id: Any) -> Any:
     return external_id
 
 
+def _external(value: Any) -> Any:
+    return uuid.UUID(bytes=value) if isinstance(value, bytes) else value
+
+
 def _sort_key(value: Any) -> Any:
-    return value.encode() if isinstance(value, str) else value  # Arrow sorts text by its UTF-8 bytes
+    """Arrow sorts text by its UTF-8 bytes; a lone surrogate, which no id holds, stays encodable."""
+    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
 
 
 def _one_chunk(column: pa.ChunkedArray) -> pa.Array:

@@ -1,0 +1,231 @@
+"""What lies in a bundle folder, and how it gets there whole.
+
+    manifest.json        written last: versions, settings, seed, metrics, a checksum per file and of itself
+    vectors/<view>.source.npy, .target.npy    (n_nodes, dim) float32
+    alignment/<view>.npy float32, the alignment matrices of the side views that have one
+    ids/<view>.arrow     the vocabulary: ids, counts, sort order
+    nodes/<view>.values.npy, .offsets.npy     the nodes of each item, side views only
+    items.arrow          the item table in item order, where there is one
+    training_log.json    one record per epoch
+
+Everything is memory-mapped where it is read, and nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from prismrec import __version__
+from prismrec.data.schema import ITEM_VIEW
+from prismrec.data.sequences import Sequences
+from prismrec.data.vocabulary import Vocabulary
+from prismrec.errors import DataError
+from prismrec.files import sha256, whole_folder
+from prismrec.models.contract import EmbeddingTable
+from prismrec.retrieval.blend import QuerySettings
+from prismrec.retrieval.manifest import (
+    MANIFEST,
+    SCHEMA_VERSION,
+    FileRecord,
+    Manifest,
+    Verify,
+    check_file,
+    damaged,
+    read_manifest,
+    refuse_foreign,
+    render_json,
+    write_manifest,
+)
+
+TRAINING_LOG = "training_log.json"
+ITEM_COLUMNS = "items.arrow"
+
+
+@dataclass(frozen=True, eq=False)
+class BundleContents:
+    """Everything a bundle holds, the same before it is written and after it is opened.
+
+    Attributes:
+        vectors: the embedding table of each view; "item" is one of them.
+        vocabularies: the ids behind the rows of each table, same views.
+        item_nodes: per side view one row per item: the item's node indices.
+        alignment: alignment matrices by side view, float32; shapes are the model's business.
+        item_columns: one row per item, in item order; None without an item table.
+        query: how `recommend` turns a history into a query unless told otherwise.
+        config: the resolved settings of the run, as JSON values.
+        seed: the seed of the run.
+        data_fingerprint: says which prepared data the vectors were trained on.
+        metrics: what evaluation measured, by name; finite numbers.
+        training_log: one JSON record per epoch: losses by task, learned task weights, examples per second.
+    """
+
+    vectors: Mapping[str, EmbeddingTable]
+    vocabularies: Mapping[str, Vocabulary]
+    item_nodes: Mapping[str, Sequences] = field(default_factory=dict)
+    alignment: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    item_columns: pa.Table | None = None
+    query: QuerySettings = field(default_factory=QuerySettings)
+    config: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    data_fingerprint: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    training_log: Sequence[Mapping[str, Any]] = ()
+
+
+def write_bundle(path: Path, contents: BundleContents) -> None:
+    """Put a bundle at `path`, whole or not at all; a bundle that is there already is replaced in one step.
+
+    Raises:
+        DataError: the contents contradict each other or are not finite.
+        ArtifactError: `path` cannot be written, or holds something that is not a bundle.
+    """
+    _check(contents)
+    refuse_foreign(path, MANIFEST)
+    with whole_folder(path) as folder:
+        for name in ("vectors", "ids", "nodes", "alignment"):
+            (folder / name).mkdir()
+        for view, table in contents.vectors.items():
+            np.save(folder / "vectors" / f"{view}.source.npy", np.asarray(table.source, np.float32))
+            np.save(folder / "vectors" / f"{view}.target.npy", np.asarray(table.target, np.float32))
+            contents.vocabularies[view].save(folder / "ids" / f"{view}.arrow")
+        for view, nodes in contents.item_nodes.items():
+            nodes.save(folder / "nodes", view)
+        for view, matrix in contents.alignment.items():
+            np.save(folder / "alignment" / f"{view}.npy", np.asarray(matrix, np.float32))
+        if contents.item_columns is not None:
+            _write_table(folder / ITEM_COLUMNS, contents.item_columns)
+        (folder / TRAINING_LOG).write_text(render_json(list(contents.training_log)), encoding="utf-8")
+        write_manifest(folder / MANIFEST, _manifest(folder, contents))
+
+
+def read_bundle(path: Path, verify: Verify = "full") -> tuple[Manifest, BundleContents]:
+    """Check a bundle and map its arrays into memory.
+
+    Args:
+        path: the folder.
+        verify: "full" reads every byte against its checksum; "sizes" only checks that each file has its length.
+
+    Raises:
+        ArtifactError: something is missing, damaged, or from a newer version; names the file.
+    """
+    manifest = read_manifest(path / MANIFEST)
+    for name, record in manifest.files.items():
+        check_file(path / name, record, verify)
+    vocabularies = {view: Vocabulary.load(path / "ids" / f"{view}.arrow") for view in manifest.views}
+    contents = BundleContents(
+        vectors={view: _read_vectors(path / "vectors", view) for view in manifest.views},
+        vocabularies=vocabularies,
+        item_nodes={view: Sequences.load(path / "nodes", view) for view in manifest.views if view != ITEM_VIEW},
+        alignment={view: _read_matrix(path / "alignment" / f"{view}.npy") for view in manifest.aligned_views},
+        item_columns=_read_table(path / ITEM_COLUMNS) if ITEM_COLUMNS in manifest.files else None,
+        query=manifest.query,
+        config=manifest.config,
+        seed=manifest.seed,
+        data_fingerprint=manifest.data_fingerprint,
+        metrics=manifest.metrics,
+        training_log=_read_log(path / manifest.training_log),
+    )
+    return manifest, contents
+
+
+def _check(contents: BundleContents) -> None:
+    if ITEM_VIEW not in contents.vectors:
+        raise DataError(f"a bundle needs vectors for the view {ITEM_VIEW!r}, got {sorted(contents.vectors)}")
+    n_items = len(contents.vectors[ITEM_VIEW].source)
+    for view, table in contents.vectors.items():
+        if not re.fullmatch(r"[\w-]+", view):
+            raise DataError(f"the view name {view!r} cannot name a file: use letters, digits, '_' and '-'")
+        _check_table(view, table, contents)
+    for view in contents.vectors.keys() - {ITEM_VIEW}:
+        rows = len(contents.item_nodes[view]) if view in contents.item_nodes else 0
+        if rows != n_items:
+            raise DataError(f"view {view!r} gives nodes to {rows} items, but there are {n_items}")
+    if contents.item_columns is not None and contents.item_columns.num_rows != n_items:
+        raise DataError(f"the item table has {contents.item_columns.num_rows} rows for {n_items} items")
+    for view in [*contents.item_nodes, *contents.alignment]:
+        if view not in contents.vectors or view == ITEM_VIEW:
+            raise DataError(f"nodes or an alignment matrix came for {view!r}, which is not a side view with vectors")
+
+
+def _check_table(view: str, table: EmbeddingTable, contents: BundleContents) -> None:
+    if table.source.ndim != 2 or table.source.shape != table.target.shape:
+        raise DataError(
+            f"view {view!r}: source {table.source.shape} and target {table.target.shape} must have one shape, (n, dim)"
+        )
+    n_ids = len(contents.vocabularies[view]) if view in contents.vocabularies else 0
+    if n_ids != len(table.source):
+        raise DataError(f"view {view!r} has {len(table.source)} vectors but {n_ids} ids")
+    for side, matrix in (("source", table.source), ("target", table.target)):
+        bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
+        if len(bad):
+            first = contents.vocabularies[view].id_of(int(bad[0]))
+            raise DataError(
+                f"view {view!r}: the {side} vector of id {first!r} (row {bad[0]}) is not finite; {len(bad)} such rows"
+            )
+
+
+def _manifest(folder: Path, contents: BundleContents) -> Manifest:
+    bad = [name for name, value in contents.metrics.items() if not np.isfinite(value)]
+    if bad:
+        raise DataError(f"the metric {bad[0]!r} is not a finite number: {contents.metrics[bad[0]]}")
+    files = sorted(file for file in folder.rglob("*") if file.is_file())
+    return Manifest(
+        schema_version=SCHEMA_VERSION,
+        prismrec_version=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        views=tuple(contents.vectors),
+        aligned_views=tuple(contents.alignment),
+        seed=contents.seed,
+        data_fingerprint=contents.data_fingerprint,
+        training_log=TRAINING_LOG,
+        metrics={name: float(value) for name, value in contents.metrics.items()},
+        query=contents.query,
+        config=dict(contents.config),
+        files={f.relative_to(folder).as_posix(): FileRecord(bytes=f.stat().st_size, sha256=sha256(f)) for f in files},
+    )
+
+
+def _read_vectors(folder: Path, view: str) -> EmbeddingTable:
+    return EmbeddingTable(
+        source=_read_matrix(folder / f"{view}.source.npy"), target=_read_matrix(folder / f"{view}.target.npy")
+    )
+
+
+def _read_matrix(path: Path) -> NDArray[np.float32]:
+    try:
+        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError, EOFError) as error:
+        raise damaged(path, str(error)) from error
+
+
+def _read_log(path: Path) -> list[dict[str, Any]]:
+    try:
+        records: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise damaged(path, str(error)) from error
+    return records
+
+
+def _write_table(path: Path, table: pa.Table) -> None:
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+
+
+def _read_table(path: Path) -> pa.Table:
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise damaged(path, str(error)) from error
+
+
+__all__ = ["BundleContents", "read_bundle", "write_bundle"]
