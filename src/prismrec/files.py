@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
+import glob
 import hashlib
 import os
 import shutil
@@ -51,9 +53,12 @@ def whole_folder(path: Path) -> Iterator[Path]:
         path = path.resolve()
         if path.is_file():
             raise ArtifactError(f"cannot write the folder {path}: there is a file of that name")
+        _remove_abandoned(path)
         temporary = _sibling(path)
         temporary.mkdir(parents=True)
+        lock = os.open(temporary, os.O_RDONLY)
         try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
             yield temporary
             for file in sorted(temporary.rglob("*"), reverse=True):
                 _flush(file)
@@ -64,6 +69,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
                 os.rename(temporary, path)
             _flush(path.parent)
         finally:
+            os.close(lock)
             shutil.rmtree(temporary, ignore_errors=True)
 
 
@@ -89,6 +95,22 @@ def _sibling(path: Path) -> Path:
     return path.parent / f".{path.name}.{uuid.uuid4().hex[:8]}.partial"
 
 
+def _remove_abandoned(path: Path) -> None:
+    """Remove the temporary folders of killed writers of `path`; those of living writers are locked and stay."""
+    if not path.parent.is_dir():
+        return
+    for folder in path.parent.glob(f".{glob.escape(path.name)}.{'[0-9a-f]' * 8}.partial/"):
+        lock = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(lock)
+
+
 def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -104,7 +126,7 @@ def _exchange(new: Path, old: Path) -> None:
         arguments = (_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(old), _RENAME_EXCHANGE)
         if hasattr(libc, "renameat2") and libc.renameat2(*arguments) == 0:
             return
-    aside = _sibling(old)
+    aside = _sibling(old).with_suffix(".previous")
     try:
         os.rename(old, aside)
         try:

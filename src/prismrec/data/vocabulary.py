@@ -159,6 +159,9 @@ class Vocabulary:
         """This vocabulary with the ids of `other` that it lacks appended in their order; counts are those of `other`.
 
         Known ids keep their index (warm start); an id that `other` lacks keeps its place with count 0.
+
+        Raises:
+            DataError: the ids are of another type than before.
         """
         if len(self) == 0:
             return Vocabulary(other.ids, other.counts)
@@ -166,7 +169,7 @@ class Vocabulary:
             raise DataError(f"ids changed their type: {self.ids.type} before, {other.ids.type} now")
         places = self.indices_of(other.ids)
         fresh = places == UNKNOWN
-        ids = pa.concat_arrays([self.ids, other.ids.filter(pa.array(fresh)).cast(self.ids.type)])
+        ids = _joined(self.ids, other.ids.filter(pa.array(fresh)))
         places[fresh] = len(self) + np.arange(fresh.sum())
         counts = np.zeros(len(ids), np.int64)
         counts[places] = other.counts
@@ -267,6 +270,16 @@ def _comparable(external_id: Any) -> Any:
 
 def _external(value: Any) -> Any:
     return uuid.UUID(bytes=value) if isinstance(value, bytes) else value
+
+
+def _joined(ids: pa.Array, fresh: pa.Array) -> pa.Array:
+    """Both one after the other, in the type of the first if that holds all of them, else in that of the second."""
+    for kind in (ids.type, fresh.type):
+        try:
+            return pa.concat_arrays([ids.cast(kind), fresh.cast(kind)])
+        except pa.ArrowInvalid:  # an unsigned id beyond 2^63, a negative one, or more text than 32-bit offsets address
+            continue
+    raise DataError("negative ids and ids of 2^63 and above have no integer type in common: read the id column as text")
 
 
 def _sort_key(value: Any) -> Any:

@@ -150,6 +150,7 @@ def _check(contents: BundleContents) -> None:
         rows = len(contents.item_nodes[view]) if view in contents.item_nodes else 0
         if rows != n_items:
             raise DataError(f"view {view!r} gives nodes to {rows} items, but there are {n_items}")
+    render_json([dict(contents.config), list(contents.training_log)])
     if contents.item_columns is not None and contents.item_columns.num_rows != n_items:
         raise DataError(f"the item table has {contents.item_columns.num_rows} rows for {n_items} items")
     for view in [*contents.item_nodes, *contents.alignment]:

@@ -1,0 +1,35 @@
+"""Writes the golden bundle and its expected answers. Run once per schema version, never to make a test pass:
+
+    python tests/retrieval/golden/make.py
+
+A bundle in the hands of a user must go on answering as it did; the files here stand for all of those.
+"""
+
+import json
+import runpy
+from pathlib import Path
+from typing import Any
+
+from prismrec.retrieval.bundle import Bundle
+
+HERE = Path(__file__).parent
+QUESTIONS: list[dict[str, Any]] = [
+    {"history": [2**60 + 4, 2**60 + 2]},
+    {"history": [2**60 + 9], "weights": {"item": 0.5, "category": 1.0, "shop": -0.4}, "exclude_seen": False},
+    {"history": []},
+]
+
+
+def main() -> None:
+    """Write `bundle/` and `expected.json` beside this file."""
+    contents = runpy.run_path(str(HERE.parent / "conftest.py"))["make_contents"]()
+    bundle = Bundle.write(HERE / "bundle", contents)
+    answers = [
+        {"question": question, "answer": [[a.item_id, round(a.score, 4)] for a in bundle.recommend(k=6, **question)]}
+        for question in QUESTIONS
+    ]
+    (HERE / "expected.json").write_text(json.dumps(answers, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

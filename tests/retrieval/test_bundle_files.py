@@ -1,0 +1,233 @@
+"""A bundle on disk: what goes in comes out, damage is named, and a kill leaves the old one."""
+
+import dataclasses
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from prismrec.data.sequences import Sequences
+from prismrec.errors import ArtifactError, DataError
+from prismrec.models.contract import EmbeddingTable
+from prismrec.retrieval.bundle import Bundle
+from prismrec.retrieval.bundle_files import read_bundle, write_bundle
+
+
+def files_of(folder: Path) -> list[str]:
+    return sorted(f.relative_to(folder).as_posix() for f in folder.rglob("*") if f.is_file())
+
+
+def test_everything_comes_back(bundle, contents):
+    _, found = read_bundle(bundle.path)
+    for view, table in contents.vectors.items():
+        assert np.array_equal(found.vectors[view].source, table.source)
+        assert np.array_equal(found.vectors[view].target, table.target)
+        assert found.vocabularies[view].ids.equals(contents.vocabularies[view].ids)
+        assert found.vocabularies[view].counts.tolist() == contents.vocabularies[view].counts.tolist()
+    assert {v: n.to_lists() for v, n in found.item_nodes.items()} == {
+        v: n.to_lists() for v, n in contents.item_nodes.items()
+    }
+    assert np.array_equal(found.alignment["category"], contents.alignment["category"])
+    assert found.item_columns is not None
+    assert found.item_columns.equals(contents.item_columns)
+    for name in ("query", "config", "seed", "data_fingerprint", "metrics", "training_log"):
+        assert getattr(found, name) == getattr(contents, name), name
+
+
+def test_contents_that_were_opened_can_be_written_again(bundle, tmp_path):
+    again = Bundle.write(tmp_path / "again", bundle.contents)
+    assert again.recommend([2**60], k=5) == bundle.recommend([2**60], k=5)
+    assert again.manifest.files == bundle.manifest.files
+
+
+def test_a_bundle_can_be_written_over_the_one_it_was_opened_from(bundle):
+    before = bundle.recommend([2**60], k=5)
+    assert Bundle.write(bundle.path, bundle.contents).recommend([2**60], k=5) == before
+
+
+def test_vectors_are_memory_mapped(bundle):
+    base: Any = Bundle.open(bundle.path).contents.vectors["item"].source
+    while not isinstance(base, np.memmap):
+        base = base.base
+    assert base.filename == (bundle.path / "vectors" / "item.source.npy")
+
+
+def test_nothing_is_pickled(bundle):
+    for name in files_of(bundle.path):
+        assert Path(name).suffix in {".json", ".npy", ".arrow"}
+        if name.endswith(".npy"):
+            np.load(bundle.path / name, allow_pickle=False)
+
+
+def test_manifest_says_where_the_bundle_came_from(bundle):
+    manifest = json.loads((bundle.path / "manifest.json").read_text())
+    assert manifest["schema_version"] == 1
+    assert manifest["seed"] == 7
+    assert manifest["config"] == {"training": {"epochs": 2}}
+    assert manifest["metrics"] == {"next_item/hr@10": 0.25}
+    assert manifest["data_fingerprint"] == "invented"
+    assert sorted([*manifest["files"], "manifest.json"]) == files_of(bundle.path)
+
+
+def test_every_flipped_byte_is_found_and_the_file_named(bundle):
+    rng = np.random.default_rng(0)
+    for name in files_of(bundle.path):
+        file = bundle.path / name
+        good = file.read_bytes()
+        for place in rng.choice(len(good), min(12, len(good)), replace=False).tolist():
+            file.write_bytes(good[:place] + bytes([good[place] ^ 0x11]) + good[place + 1 :])
+            with pytest.raises(ArtifactError, match=f"{name}|schema version"):
+                Bundle.open(bundle.path)
+        file.write_bytes(good)
+    assert Bundle.open(bundle.path).recommend([], k=1)
+
+
+@pytest.mark.parametrize("verify", ["full", "sizes"])
+def test_every_missing_or_shortened_file_is_named(bundle, verify):
+    for name in files_of(bundle.path):
+        file = bundle.path / name
+        good = file.read_bytes()
+        file.unlink()
+        with pytest.raises(ArtifactError, match=name):
+            Bundle.open(bundle.path, verify)
+        file.write_bytes(good[:-1])
+        with pytest.raises(ArtifactError, match=f"{name} is damaged"):
+            Bundle.open(bundle.path, verify)
+        file.write_bytes(b"")
+        with pytest.raises(ArtifactError, match=f"{name} is damaged"):
+            Bundle.open(bundle.path, verify)
+        file.write_bytes(good)
+
+
+def test_sizes_does_not_read_the_vectors(bundle):
+    file = bundle.path / "vectors" / "item.source.npy"
+    good = file.read_bytes()
+    file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    Bundle.open(bundle.path, verify="sizes")
+    with pytest.raises(ArtifactError, match=r"item.source.npy is damaged: its content does not match the checksum"):
+        Bundle.open(bundle.path)
+
+
+def test_a_changed_manifest_is_refused(bundle):
+    file = bundle.path / "manifest.json"
+    file.write_text(file.read_text().replace('"seed": 7', '"seed": 8'))
+    with pytest.raises(ArtifactError, match=r"manifest.json is damaged: its text does not match its own checksum"):
+        Bundle.open(bundle.path)
+
+
+def test_a_newer_bundle_is_refused_with_advice(bundle):
+    file = bundle.path / "manifest.json"
+    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    with pytest.raises(ArtifactError, match=r"schema version 2, .* reads up to 1: .* upgrade with `pip install"):
+        Bundle.open(bundle.path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"schema_version": "x"}', "\udcff"])
+def test_a_manifest_that_is_none_is_refused(bundle, text):
+    (bundle.path / "manifest.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ArtifactError, match=r"manifest.json is damaged"):
+        Bundle.open(bundle.path)
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
+    with pytest.raises(ArtifactError, match=r"is not a bundle: cannot read manifest.json"):
+        Bundle.open(tmp_path)
+
+
+def test_a_folder_with_other_files_is_never_replaced(tmp_path, contents):
+    (tmp_path / "thesis.txt").write_text("ten years of work")
+    with pytest.raises(
+        ArtifactError, match=r"holds other files \(no manifest.json among them\) and will not be replaced"
+    ):
+        write_bundle(tmp_path, contents)
+    with pytest.raises(ArtifactError, match="is a file and will not be replaced"):
+        write_bundle(tmp_path / "thesis.txt", contents)
+    assert (tmp_path / "thesis.txt").read_text() == "ten years of work"
+
+
+def test_a_failed_write_leaves_the_old_bundle_and_no_scraps(bundle, contents):
+    bad = dataclasses.replace(contents, metrics={"hr@10": float("nan")})
+    with pytest.raises(DataError, match="the metric 'hr@10' is not a finite number: nan"):
+        Bundle.write(bundle.path, bad)
+    assert Bundle.open(bundle.path).manifest == bundle.manifest
+    assert list(bundle.path.parent.iterdir()) == [bundle.path]
+
+
+def broken(values):
+    return EmbeddingTable(np.asarray(values, np.float32), np.asarray(values, np.float32))
+
+
+def test_contradicting_contents_are_refused(tmp_path, contents):
+    infinite = np.ones((15, 8))
+    infinite[4, 2] = np.inf
+    vectors, nodes = dict(contents.vectors), dict(contents.item_nodes)
+    lopsided = EmbeddingTable(np.ones((15, 8), np.float32), np.ones((15, 7), np.float32))
+    cases = [
+        (
+            {"vectors": {**vectors, "item": broken(infinite)}},
+            rf"source vector of id {2**60 + 4} \(row 4\) is not finite",
+        ),
+        ({"vectors": {**vectors, "item": broken(np.ones((14, 8)))}}, "view 'item' has 14 vectors but 15 ids"),
+        ({"vectors": {**vectors, "item": lopsided}}, r"source \(15, 8\) and target \(15, 7\) must have one shape"),
+        ({"vectors": {"category": vectors["category"]}}, "needs vectors for the view 'item'"),
+        ({"vectors": {**vectors, "a/b": broken(np.ones((2, 2)))}}, "view name 'a/b' cannot name a file"),
+        ({"item_nodes": {"shop": nodes["shop"]}}, "view 'category' gives nodes to 0 items, but there are 15"),
+        ({"item_nodes": {**nodes, "brand": Sequences.from_lists([])}}, "came for 'brand', which is not a side view"),
+        ({"alignment": {"item": np.eye(2, dtype=np.float32)}}, "came for 'item', which is not a side view"),
+        ({"item_columns": pa.table({"name": ["x"]})}, "item table has 1 rows for 15 items"),
+        ({"config": {"path": Path("x")}}, "settings and training log must be JSON values"),
+        ({"training_log": [{"loss": float("inf")}]}, "must be JSON values, finite numbers"),
+    ]
+    for changes, message in cases:
+        with pytest.raises(DataError, match=message):
+            Bundle.write(tmp_path / "b", dataclasses.replace(contents, **changes))
+    assert list(tmp_path.iterdir()) == []
+
+
+WRITER = """
+import runpy, sys
+from pathlib import Path
+from prismrec.retrieval.bundle_files import write_bundle
+make = runpy.run_path(sys.argv[1])["make_contents"]
+contents = [make(seed) for seed in range(4)]
+print("ready", flush=True)
+for seed in range(10**9):
+    write_bundle(Path(sys.argv[2]), contents[seed % 4])
+"""
+
+
+@pytest.mark.slow
+def test_kill_9_at_any_moment_leaves_a_whole_bundle(tmp_path, make):
+    path = tmp_path / "bundle"
+    write_bundle(path, make(0))
+    rng = np.random.default_rng(1)
+    conftest = Path(__file__).parent / "conftest.py"
+    n_interrupted = 0
+    for _ in range(6):
+        with subprocess.Popen([sys.executable, "-c", WRITER, conftest, path], stdout=subprocess.PIPE) as writer:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == b"ready\n"
+            time.sleep(rng.uniform(0.01, 0.2))
+            assert writer.poll() is None, "the writer was to write until it is killed"
+            writer.send_signal(signal.SIGKILL)
+        n_interrupted += len(list(tmp_path.glob(".bundle.*.partial")))
+        opened = Bundle.open(path)
+        expected = make(opened.contents.seed)
+        assert np.array_equal(opened.contents.vectors["shop"].target, expected.vectors["shop"].target)
+        assert opened.recommend([], k=1)
+    assert n_interrupted > 0, "no kill fell into a write: the test proved nothing"
+    write_bundle(path, make(0))
+    assert list(tmp_path.iterdir()) == [path], "the next write clears what the kills left"
+
+
+def test_a_copied_bundle_opens_anywhere(bundle, tmp_path):
+    shutil.copytree(bundle.path, tmp_path / "elsewhere")
+    assert Bundle.open(tmp_path / "elsewhere").recommend([], k=2) == bundle.recommend([], k=2)
