@@ -29,14 +29,14 @@ from prismrec.errors import ConfigError, DataError
 class PairSettings(Section):
     """Which neighbours in a sequence make a pair, and what a pair is worth."""
 
-    window: int = Field(1, ge=1, le=1000, description="steps between the two nodes of a pair, at most")
+    window: int = Field(default=1, ge=1, le=1000, description="steps between the two nodes of a pair, at most")
     direction: Literal["forward", "symmetric"] = Field(
-        "symmetric", description="forward: only earlier -> later; symmetric: both ways"
+        default="symmetric", description="forward: only earlier -> later; symmetric: both ways"
     )
     distance_weighting: Literal["flat", "linear", "harmonic"] = Field(
-        "flat", description="weight of a pair d steps apart: 1; (window + 1 - d) / window; 1 / d"
+        default="flat", description="weight of a pair d steps apart: 1; (window + 1 - d) / window; 1 / d"
     )
-    self_pairs: bool = Field(False, description="count a node that meets itself again within the window")
+    self_pairs: bool = Field(default=False, description="count a node that meets itself again within the window")
 
     def step_weights(self) -> NDArray[np.float64]:
         """(window,) float64: the weight of a pair 1, 2, ... steps apart."""

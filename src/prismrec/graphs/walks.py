@@ -34,11 +34,13 @@ from prismrec.graphs.views import ViewGraph
 class WalkSettings(Section):
     """How many walks, how long, and where they lean."""
 
-    walks_per_node: int = Field(10, ge=1, description="walks that start at each node with an edge")
-    walk_length: int = Field(40, ge=2, description="nodes in a walk, at most; fewer where a node has no edge to follow")
-    p: float = Field(1.0, ge=0.01, le=100, description="return parameter: small turns back often")
-    q: float = Field(1.0, ge=0.01, le=100, description="in-out parameter: small walks far, large stays near")
-    seed: int = Field(1, ge=0, description="same seed, same walks")
+    walks_per_node: int = Field(default=10, ge=1, description="walks that start at each node with an edge")
+    walk_length: int = Field(
+        default=40, ge=2, description="nodes in a walk, at most; fewer where a node has no edge to follow"
+    )
+    p: float = Field(default=1.0, ge=0.01, le=100, description="return parameter: small turns back often")
+    q: float = Field(default=1.0, ge=0.01, le=100, description="in-out parameter: small walks far, large stays near")
+    seed: int = Field(default=1, ge=0, description="same seed, same walks")
 
 
 def random_walks(graph: ViewGraph, settings: WalkSettings) -> Sequences:
