@@ -192,17 +192,13 @@ def test_full_disk_leaves_the_checkpoint_before(folder, monkeypatch):
     assert {p.name for p in folder.path.iterdir()} == {"lock", "checkpoint"}
 
 
-def test_leftovers_of_a_killed_run_are_removed_once_a_whole_checkpoint_stands(tmp_path):
-    leftover = tmp_path / ".checkpoint.1a2b3c4d.partial"
+def test_leftovers_of_a_killed_run_are_removed_when_the_next_checkpoint_is_written(folder):
+    leftover, foreign = (folder.path / f".{name}.1a2b3c4d.partial" for name in ("checkpoint", "bundle"))
     leftover.mkdir()
-    with RunFolder(tmp_path, IDENTITY) as folder:
-        assert leftover.exists()
-        folder.save(checkpoint())
-    other = tmp_path / ".bundle.1a2b3c4d.partial"
-    other.mkdir()
-    with RunFolder(tmp_path, IDENTITY):
-        assert not leftover.exists()
-        assert other.exists()
+    foreign.mkdir()
+    folder.save(checkpoint())
+    assert not leftover.exists()
+    assert foreign.exists()
 
 
 def test_unfinished_run_is_told_from_finished_damaged_and_none(folder):

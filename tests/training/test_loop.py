@@ -3,6 +3,7 @@
 import math
 import os
 import signal
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -323,6 +324,31 @@ def test_interrupted_and_resumed_ends_bit_equal(toy, tmp_path, moment, patience)
     assert_equal_states(second, reference)
     assert without_times(log) == without_times(reference_log)
     assert log.seconds > 0
+
+
+def test_best_vectors_from_before_the_interruption_are_kept(toy, tmp_path):
+    values = [0.1, 0.9, 0.2, 0.3, 0.4, 0.5]
+    chosen = settings(epochs=6, patience=3)
+    first = toy.TwoTasks(steps=2, before_step=at((3, 0), press()))
+    with pytest.raises(TrainingInterrupted):
+        train(first, chosen, validate=metric_by_epoch(first, values), run_folder=tmp_path)
+    second = toy.TwoTasks(steps=2)
+    log = train(second, chosen, validate=metric_by_epoch(second, values), run_folder=tmp_path, resume=True)
+    assert (len(log.epochs), log.kept_epoch, log.stopped_early) == (5, 2, True)
+    for name, array in best_of(toy, 2, epochs=6).items():
+        assert second.state()[name].tobytes() == array.tobytes()
+
+
+def test_time_of_a_divided_epoch_is_counted_on_both_sides(toy, tmp_path):
+    def slow_or_stop(epoch, step):
+        time.sleep(0.05 if step == 0 else 0.0)
+        if step == 1:
+            press()()
+
+    with pytest.raises(TrainingInterrupted):
+        train(toy.TwoTasks(before_step=slow_or_stop), settings(epochs=1), run_folder=tmp_path)
+    log = train(toy.TwoTasks(), settings(epochs=1), run_folder=tmp_path, resume=True)
+    assert log.epochs[0].seconds > 0.05
 
 
 def test_interruption_says_where_and_how_to_go_on(toy, tmp_path):

@@ -9,7 +9,8 @@
         best/000-NAME.npy   the arrays of the best epoch so far, where early stopping is on
 
 A new checkpoint is written beside the old one and takes its place in one step (`files.whole_folder`): a `kill -9`
-at any moment leaves the one or the other. What such a kill leaves half-written is removed by the next run.
+at any moment leaves the one or the other. What such a kill leaves half-written is removed when the next
+checkpoint is written.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -126,7 +126,6 @@ class RunFolder:
             raise ArtifactError(
                 f"another process is training in {self.path}: wait for it, or choose another run folder"
             ) from error
-        self._remove_leftovers()
         return self
 
     def __exit__(
@@ -226,12 +225,6 @@ class RunFolder:
                 f"the checkpoint in {self.path} is of another run: {different}. Resume with the settings and data it "
                 "was made with, or start without --resume"
             )
-
-    def _remove_leftovers(self) -> None:
-        """Remove what a killed run left half-written, once a whole checkpoint stands in its place."""
-        if self.checkpoint_path.exists():
-            for folder in self.path.glob(f".{self.checkpoint_path.name}.*.partial"):
-                shutil.rmtree(folder, ignore_errors=True)
 
 
 class CheckpointSchedule:
