@@ -135,6 +135,15 @@ def test_with_settings_shares_the_vectors_and_leaves_the_first_alone():
     assert second.item_vectors("category").source is first.item_vectors("category").source
 
 
+def test_the_two_similarities_do_not_share_vectors():
+    first = scorer()
+    before = first.score(one(2)).tolist()
+    cosine = first.with_settings(QuerySettings(similarity="cosine"))
+    assert cosine.score(one(2))[0, 2] == pytest.approx(1)
+    assert first.score(one(2)).tolist() == before
+    assert cosine.targets[2, :2].tolist() == pytest.approx([np.sqrt(0.5)] * 2)
+
+
 def test_unknown_view_names_the_nearest():
     with pytest.raises(ConfigError, match="no view 'categry'; did you mean 'category'"):
         scorer(view_weights={"categry": 1.0})

@@ -96,6 +96,13 @@ def test_similar_is_source_times_target_without_the_item_itself(bundle, contents
     assert [a.score for a in answer] == pytest.approx(scores[order].tolist(), abs=1e-5)
 
 
+@pytest.mark.parametrize("similarity", ["source_target", "cosine"])
+def test_similar_never_answers_with_the_item_itself(bundle, similarity):
+    for index in range(15):
+        answer = bundle.similar(FIRST + index, k=99, similarity=similarity)
+        assert sorted(answer.item_ids) == [FIRST + i for i in range(15) if i != index]
+
+
 def test_similar_blends_views(bundle, contents):
     item, category = contents.vectors["item"], contents.vectors["category"]
     answer = bundle.similar(FIRST + 1, k=14, weights={"item": 1.0, "category": 0.3, "shop": 0.0})
