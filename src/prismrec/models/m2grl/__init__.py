@@ -1,0 +1,1 @@
+"""M2GRL, the heart: read `model` first, then `cpu`."""

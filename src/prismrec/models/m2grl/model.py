@@ -1,0 +1,250 @@
+"""M2GRL: one vector per node per view, learned jointly, with learned alignment and learned task weights.
+
+Paper: Wang, Lin, Xu et al., "M2GRL: A Multi-task Multi-view Graph Representation Learning Framework for Web-scale
+Recommender Systems", KDD 2020, https://arxiv.org/abs/2005.10110
+
+    intra-view task, per view     L = -sum over pairs [ log s(u.v) + sum_k log s(-u.v_k) ]            (skip-gram)
+    inter-view task, per view c   L = -sum over item-node edges [ log s((W i).(W c)) + sum_k log s(-(W i).(W c_k)) ]
+    joint loss                    sum_t L_t / (2 sigma_t^2) + log sigma_t           (`weighting`, log-variance form)
+
+Task names: the view's own for intra-view (`item`, `category`, ...), `item-category` for inter-view.
+
+Cost per anchor of a view: 1 + m + K rows of 4 * dim bytes read and written, m contexts, K negatives (`cpu`); an
+inter-view task costs 2 + K/2 rows per item of a session. Memory: 2 tables of 4 * dim bytes per node and view, and the
+sequences.
+
+Differs from the paper
+- Negatives are shared by an anchor's contexts, weighted by their number: the same loss in expectation, far fewer rows.
+- Contexts are forward only unless `context = "symmetric"`: what comes next is what is asked for.
+- `popularity_offset`: the logit of a target carries log p(target) - log(K q(target)), as in noise-contrastive
+  estimation with noise q. The vectors then learn what popularity leaves unexplained, a target that is hardly met stays
+  at its prior, and retrieval adds log p back. Switch it off for the plain loss.
+- The inter-view task aligns source vectors with source vectors and target vectors with target vectors, each side with
+  a matrix of its own, on half of the edges each: both sides serve retrieval, and items without clicks need both.
+  It has K/2 negatives, drawn from all nodes; the paper leaves their number open.
+- Row-wise Adagrad with a linear decay instead of the demo's Adam; log-variance instead of sigma with a floor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Protocol
+
+import numpy as np
+from numba import get_num_threads, set_num_threads
+from numpy.typing import NDArray
+
+from prismrec.data.prepared import PreparedData
+from prismrec.data.schema import ITEM_VIEW
+from prismrec.data.sequences import Sequences
+from prismrec.errors import ConfigError, DataError
+from prismrec.graphs.negatives import GroupTable, build_alias_table, build_group_table, popularity_weights
+from prismrec.models.contract import EmbeddingTable, TaskLoss
+from prismrec.models.m2grl.batches import SkipGramBatch, draw_inter_batch, draw_intra_batch
+from prismrec.models.m2grl.config import M2GRLConfig
+from prismrec.models.m2grl.tables import SIDES, Side, alignment_matrices, embedding_tables, initial_state, start_from
+from prismrec.models.m2grl.weighting import TaskWeights
+
+CLICKS_PER_STEP = 16_384
+"""Session items per step: long against the cost of starting one, short against an epoch."""
+
+FINAL_RATE = 0.01
+"""The learning rate falls linearly to this share of itself."""
+
+
+class Engine(Protocol):
+    """What an implementation of the step offers; the examples of a batch are the same for all of them."""
+
+    def learn_intra(
+        self, view: str, batch: SkipGramBatch, offsets: NDArray[np.float32], learning_rate: float, weight: float
+    ) -> float:
+        """Skip-gram within a view, in place; returns the summed loss."""
+        ...
+
+    def learn_inter(self, view: str, side: Side, batch: SkipGramBatch, learning_rate: float, weight: float) -> float:
+        """Items beside nodes of a view, in place; returns the summed loss."""
+        ...
+
+    def state(self) -> Mapping[str, NDArray[np.float32]]:
+        """All arrays by name."""
+        ...
+
+    def restore(self, state: Mapping[str, NDArray]) -> None:
+        """Take over the content of these arrays."""
+        ...
+
+
+class M2GRL:
+    """A `Trainable`: draws the examples of each task, has the engine learn from them, and weighs the tasks."""
+
+    def __init__(
+        self,
+        config: M2GRLConfig,
+        data: PreparedData,
+        *,
+        learning_rate: float = 0.2,
+        seed: int = 0,
+        n_threads: int = 0,
+        implementation: str = "numba",
+        device: str = "cpu",
+    ) -> None:
+        """Fresh vectors for the nodes of `data`.
+
+        Args:
+            n_threads: CPU threads; 0 is all. With one thread the numba engine gives bit-equal vectors for a seed.
+            implementation: "numba" or "torch".
+            device: "cpu", or "cuda" with torch.
+
+        Raises:
+            DataError: no session has two items.
+            ConfigError: `hard_view` is no view; fixed weights do not fit the tasks; no such device.
+        """
+        self.config = config
+        self.views = data.view_names
+        self.aligned = tuple(data.views) if config.alignment else ()
+        self._data = data
+        self._learning_rate = learning_rate
+        self._seed = seed
+        self._n_threads = n_threads
+        if not (data.sessions.lengths >= 2).any():
+            raise DataError("there is nothing to learn from: no session has two items")
+        self._counts = {v: _node_counts(data, v) for v in self.views}
+        self._noise = {
+            v: build_alias_table(popularity_weights(n, config.negative_power)) for v, n in self._counts.items()
+        }
+        self._offsets = {v: self._target_offsets(n) for v, n in self._counts.items()}
+        self._groups = self._hard_groups()
+        self._weights = TaskWeights([*self.views, *(f"{ITEM_VIEW}-{v}" for v in self.aligned)], config)
+        n_nodes = {v: len(data.nodes(v)) for v in self.views}
+        state = initial_state(n_nodes, config.embedding_dim, self.aligned, seed)
+        self._engine = _build_engine(implementation, device, state)
+        self._orders: tuple[int, dict[str, NDArray[np.int64]]] = (-1, {})
+
+    def start_from(self, tables: Mapping[str, EmbeddingTable], alignments: Mapping[str, NDArray]) -> None:
+        """Warm start from the vectors of an earlier training; see `tables.start_from`."""
+        state = {name: np.array(array) for name, array in self._engine.state().items()}
+        start_from(state, tables, alignments)
+        self._engine.restore(state)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many steps make an epoch."""
+        return max(1, -(-len(self._data.sessions.values) // CLICKS_PER_STEP))
+
+    def step(self, epoch: int, step: int, progress: float) -> dict[str, TaskLoss]:
+        """Learn from one slice of the sessions of every view, in an order drawn anew each epoch."""
+        threads = get_num_threads()
+        set_num_threads(min(self._n_threads or threads, threads))
+        try:
+            rate = self._learning_rate * max(1 - progress, FINAL_RATE)
+            weights = self._weights.current()
+            losses = {view: self._learn_intra(view, epoch, step, rate, weights[view]) for view in self.views}
+            for view in self.aligned:
+                task = f"{ITEM_VIEW}-{view}"
+                losses[task] = self._learn_inter(view, epoch, step, rate, weights[task])
+        finally:
+            set_num_threads(threads)
+        self._weights.learn(losses)
+        return losses
+
+    def task_weights(self) -> dict[str, float]:
+        """The current weight of each task."""
+        return self._weights.current()
+
+    def state(self) -> dict[str, NDArray]:
+        """All arrays that training changes."""
+        return {**self._engine.state(), "log_variances": self._weights.log_variances}
+
+    def restore(self, state: Mapping[str, NDArray]) -> None:
+        """Take over a state that `state` gave."""
+        self._weights.log_variances[:] = state["log_variances"]
+        self._engine.restore(state)
+
+    def tables(self) -> dict[str, EmbeddingTable]:
+        """The vectors of each view."""
+        return embedding_tables(self._engine.state(), self.views)
+
+    def alignments(self) -> dict[str, NDArray]:
+        """The alignment matrices by name, `view.alignment_source` and `view.alignment_target`."""
+        return alignment_matrices(self._engine.state(), self.aligned)
+
+    def _learn_intra(self, view: str, epoch: int, step: int, rate: float, weight: float) -> TaskLoss:
+        batch = draw_intra_batch(
+            self._data.view_sessions(view), self._rows(view, epoch, step), self.config, self._noise[view],
+            (self._seed, epoch, step, self.views.index(view)), self._groups if view == ITEM_VIEW else None,
+        )  # fmt: skip
+        loss = self._engine.learn_intra(view, batch, self._offsets[view], rate, weight)
+        return TaskLoss(loss, batch.n_pairs)
+
+    def _learn_inter(self, view: str, epoch: int, step: int, rate: float, weight: float) -> TaskLoss:
+        """The first half of the edges aligns the source vectors, the second half the target vectors."""
+        edges = draw_inter_batch(
+            self._data.sessions, self._rows(ITEM_VIEW, epoch, step), self._data.views[view].item_nodes,
+            max(1, self.config.negatives // 2), self._noise[view],
+            (self._seed, epoch, step, len(self.views) + self.views.index(view)),
+        )  # fmt: skip
+        half = len(edges.anchors) // 2
+        parts = dict(zip(SIDES, (slice(0, half), slice(half, None)), strict=True))
+        loss = sum(
+            self._engine.learn_inter(view, side, _part_of(edges, part), rate, weight) for side, part in parts.items()
+        )
+        return TaskLoss(loss, len(edges.anchors))
+
+    def _rows(self, view: str, epoch: int, step: int) -> NDArray[np.int64]:
+        """The sessions of this step: a slice of the epoch's permutation."""
+        if self._orders[0] != epoch:
+            self._orders = (epoch, {})
+        orders = self._orders[1]
+        if view not in orders:
+            rng = np.random.default_rng([self._seed, epoch, self.views.index(view)])
+            orders[view] = rng.permutation(len(self._data.view_sessions(view)))
+        n = len(orders[view])
+        return orders[view][n * step // self.steps_per_epoch : n * (step + 1) // self.steps_per_epoch]
+
+    def _target_offsets(self, counts: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n_nodes,) log p - log(K q), or zeros; a node never met counts as half a meeting."""
+        if not self.config.popularity_offset:
+            return np.zeros(len(counts), np.float32)
+        met = np.maximum(counts, 0.5)
+        noise = met**self.config.negative_power
+        log_odds = np.log(met / met.sum()) - np.log(self.config.negatives * noise / noise.sum())
+        return np.asarray(log_odds, np.float32)
+
+    def _hard_groups(self) -> GroupTable | None:
+        view = self.config.hard_view
+        if not self.config.hard_negatives:
+            return None
+        if view not in self._data.views:
+            raise ConfigError(
+                f"model.hard_view = {view!r} is no view; views are {', '.join(self._data.views) or 'none'}"
+            )
+        weights = popularity_weights(self._counts[ITEM_VIEW], self.config.negative_power)
+        return build_group_table(self._data.views[view].item_nodes, len(self._data.nodes(view)), weights)
+
+
+def _build_engine(implementation: str, device: str, state: dict[str, NDArray[np.float32]]) -> Engine:
+    if implementation == "numba":
+        from prismrec.models.m2grl.cpu_engine import CpuEngine
+
+        return CpuEngine(state)
+    if implementation == "torch":
+        from prismrec.models.m2grl.torch_engine import TorchEngine
+
+        return TorchEngine(state, device)
+    raise ConfigError(f"training.implementation must be numba or torch, got {implementation!r}")
+
+
+def _node_counts(data: PreparedData, view: str) -> NDArray[np.int64]:
+    """How often each node occurs in the training sessions of its view."""
+    values: Sequences = data.view_sessions(view)
+    return np.bincount(values.values, minlength=len(data.nodes(view)))
+
+
+def _part_of(batch: SkipGramBatch, part: slice) -> SkipGramBatch:
+    """Some anchors of a batch with one context each."""
+    anchors = batch.anchors[part]
+    offsets = np.arange(len(anchors) + 1, dtype=np.int64)
+    return SkipGramBatch(anchors, offsets, batch.contexts[part], batch.negatives[part])
+
+
+__all__ = ["M2GRL", "Engine"]

@@ -1,0 +1,92 @@
+"""The arrays that M2GRL learns, by name, and how they begin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prismrec.data.schema import ITEM_VIEW
+from prismrec.errors import DataError
+from prismrec.models.contract import EmbeddingTable
+
+Side = Literal["source", "target"]
+SIDES: tuple[Side, Side] = ("source", "target")
+
+SOURCE_SCALE = 0.1
+"""Standard deviation of the source vectors at the start. Targets start at 0: what is never met scores by its prior."""
+
+ADAGRAD_START = 0.1
+"""Where the row-wise accumulators begin: it bounds the first steps of a row that is met only a few times."""
+
+
+def initial_state(
+    n_nodes: Mapping[str, int], dim: int, aligned: Sequence[str], seed: int
+) -> dict[str, NDArray[np.float32]]:
+    """Fresh arrays.
+
+    Per view `v`, the item view first: `v.source`, `v.target` (n_nodes, dim) and their accumulators `v.source_memory`,
+    `v.target_memory` (n_nodes,). Per aligned view and side `x` (source, target): the alignment matrix
+    `v.alignment_x` (dim, dim), which starts as the identity, its accumulator `v.alignment_x_memory` (1,), and
+    `v.aligned_x_memory` (n_nodes,), the accumulator of the nodes in the inter-view task.
+    """
+    state: dict[str, NDArray[np.float32]] = {}
+    for place, (view, n) in enumerate(n_nodes.items()):
+        rng = np.random.default_rng([seed, place])
+        state[f"{view}.source"] = rng.normal(0, SOURCE_SCALE, (n, dim)).astype(np.float32)
+        state[f"{view}.target"] = np.zeros((n, dim), np.float32)
+        for side in SIDES:
+            state[f"{view}.{side}_memory"] = np.full(n, ADAGRAD_START, np.float32)
+    for view in aligned:
+        for side in SIDES:
+            state[f"{view}.alignment_{side}"] = np.eye(dim, dtype=np.float32)
+            state[f"{view}.alignment_{side}_memory"] = np.full(1, ADAGRAD_START, np.float32)
+            state[f"{view}.aligned_{side}_memory"] = np.full(n_nodes[view], ADAGRAD_START, np.float32)
+    return state
+
+
+def start_from(
+    state: Mapping[str, NDArray[np.float32]],
+    tables: Mapping[str, EmbeddingTable],
+    alignments: Mapping[str, NDArray[np.float32]],
+) -> None:
+    """Warm start: known nodes, the first rows of each view, take over their vectors; new nodes keep their fresh ones.
+
+    Args:
+        state: from `initial_state`; changed in place.
+        tables: vectors of an earlier training, per view, no more rows than now.
+        alignments: its alignment matrices by their names `view.alignment_side`.
+
+    Raises:
+        DataError: the vectors have another dimension, or more rows than there are nodes now.
+    """
+    for view, table in tables.items():
+        for side, vectors in (("source", table.source), ("target", table.target)):
+            if f"{view}.{side}" not in state:
+                continue  # a view that is no longer configured
+            own = state[f"{view}.{side}"]
+            if vectors.shape[1] != own.shape[1] or len(vectors) > len(own):
+                raise DataError(
+                    f"cannot start from vectors of shape {vectors.shape} in view {view!r}, where {own.shape} are "
+                    "trained: keep model.embedding_dim, and prepare the data with the vocabulary of the old bundle"
+                )
+            own[: len(vectors)] = vectors
+    for name, matrix in alignments.items():
+        if name in state:
+            state[name][:] = matrix
+
+
+def embedding_tables(state: Mapping[str, NDArray[np.float32]], views: Sequence[str]) -> dict[str, EmbeddingTable]:
+    """The vectors of each view, copied."""
+    return {v: EmbeddingTable(state[f"{v}.source"].copy(), state[f"{v}.target"].copy()) for v in views}
+
+
+def alignment_matrices(state: Mapping[str, NDArray[np.float32]], views: Sequence[str]) -> dict[str, NDArray]:
+    """The alignment matrices by name, `view.alignment_side`, copied; none for views that are not aligned."""
+    names = [f"{v}.alignment_{side}" for v in views if v != ITEM_VIEW for side in SIDES]
+    return {name: state[name].copy() for name in names if name in state}
+
+
+__all__ = ["SIDES", "Side", "alignment_matrices", "embedding_tables", "initial_state", "start_from"]
