@@ -10,7 +10,7 @@ from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError, DataError
 from prismrec.models.history import (
-    QuerySettings,
+    HistorySettings,
     add_priors,
     popularity_prior,
     query_matrix,
@@ -18,7 +18,7 @@ from prismrec.models.history import (
     user_item_counts,
 )
 
-HALVES = QuerySettings(history_length=3, recency_decay=0.5)
+HALVES = HistorySettings(history_length=3, recency_decay=0.5)
 
 
 def slow_query(row, n_items, settings):
@@ -48,7 +48,7 @@ def test_an_item_that_occurs_twice_adds_both_weights():
 )
 @settings(max_examples=150, deadline=None)
 def test_queries_equal_the_slow_definition(rows, length, decay):
-    chosen = QuerySettings(history_length=length, recency_decay=decay)
+    chosen = HistorySettings(history_length=length, recency_decay=decay)
     expected = np.array([slow_query(row, 6, chosen) for row in rows]).reshape(len(rows), 6)
     queries = query_matrix(Sequences.from_lists(rows), 6, chosen)
     assert queries.shape == expected.shape
@@ -77,7 +77,7 @@ def test_the_prior_of_equal_counts_is_zero(counts):
 
 
 def test_priors_are_added_with_their_weights():
-    chosen = QuerySettings(popularity_weight=2.0, repeat_weight=3.0)
+    chosen = HistorySettings(popularity_weight=2.0, repeat_weight=3.0)
     queries = sp.csr_array(np.array([[0, 0.5], [0, 0]], np.float32))
     scores = add_priors(np.ones((2, 2), np.float32), queries, np.array([-1, 1], np.float32), chosen)
     assert scores.tolist() == [[-1.0, 3.0 + 1.5], [-1.0, 3.0]]
@@ -101,4 +101,4 @@ def test_user_item_counts_count_repeats():
 @pytest.mark.parametrize("values", [{"recency_decay": 0}, {"recency_decay": 1.1}, {"history_length": -1}])
 def test_settings_refuse_weights_that_cannot_be(values):
     with pytest.raises(ConfigError, match=next(iter(values))):
-        build(QuerySettings, values)
+        build(HistorySettings, values)

@@ -26,7 +26,7 @@ from prismrec.data.sequences import Sequences, ragged_positions
 from prismrec.errors import DataError, NotFittedError
 
 
-class QuerySettings(Section):
+class HistorySettings(Section):
     """What a scorer makes of a history, and what it adds to its own scores."""
 
     history_length: int = Field(default=10, ge=0, description="latest items of a history that count; 0 = all")
@@ -39,7 +39,7 @@ class QuerySettings(Section):
     )
 
 
-def query_matrix(histories: Sequences, n_items: int, settings: QuerySettings) -> sp.csr_array:
+def query_matrix(histories: Sequences, n_items: int, settings: HistorySettings) -> sp.csr_array:
     """(n_queries, n_items) float32: each history as recency weights; an item that occurs twice adds both.
 
     Raises:
@@ -70,7 +70,7 @@ def popularity_prior(counts: NDArray[np.int64]) -> NDArray[np.float32]:
 
 
 def add_priors(
-    scores: NDArray[np.float32], queries: sp.csr_array, prior: NDArray[np.float32], settings: QuerySettings
+    scores: NDArray[np.float32], queries: sp.csr_array, prior: NDArray[np.float32], settings: HistorySettings
 ) -> NDArray[np.float32]:
     """Add both priors to (n_queries, n_items) float32 scores in place, and return them."""
     if settings.popularity_weight:
@@ -130,7 +130,7 @@ def _scatter(query_rows, item_rows, scores):  # type: ignore[no-untyped-def]
 
 
 __all__ = [
-    "QuerySettings",
+    "HistorySettings",
     "add_priors",
     "popularity_prior",
     "query_matrix",

@@ -30,7 +30,7 @@ from prismrec.data.prepared import PreparedData
 from prismrec.data.sequences import Sequences
 from prismrec.graphs.views import PairSettings, count_pairs
 from prismrec.models.history import (
-    QuerySettings,
+    HistorySettings,
     add_priors,
     popularity_prior,
     query_matrix,
@@ -39,7 +39,7 @@ from prismrec.models.history import (
 )
 
 
-class CooccurrenceConfig(QuerySettings):
+class CooccurrenceConfig(HistorySettings):
     """Which pairs count, and how counts become similarities."""
 
     sequences: Literal["histories", "sessions"] = Field(

@@ -30,7 +30,7 @@ from prismrec.data.prepared import PreparedData
 from prismrec.data.sequences import Sequences
 from prismrec.errors import ConfigError
 from prismrec.models.history import (
-    QuerySettings,
+    HistorySettings,
     add_priors,
     popularity_prior,
     query_matrix,
@@ -40,7 +40,7 @@ from prismrec.models.history import (
 from prismrec.models.item_products import gram_matrix
 
 
-class EaseConfig(QuerySettings):
+class EaseConfig(HistorySettings):
     """Regularisation, and how large a catalogue may be."""
 
     history_length: int = Field(

@@ -40,7 +40,7 @@ from prismrec.data.prepared import PreparedData
 from prismrec.data.sequences import Sequences
 from prismrec.errors import ConfigError, DataError
 from prismrec.models.history import (
-    QuerySettings,
+    HistorySettings,
     add_priors,
     popularity_prior,
     query_matrix,
@@ -53,7 +53,7 @@ from prismrec.models.item_products import BothWays, add_products, both_ways
 _BM25_K1, _BM25_B = 1.2, 0.75
 
 
-class ItemKNNConfig(QuerySettings):
+class ItemKNNConfig(HistorySettings):
     """How alikeness is measured, how many neighbours count, and which users and items count less."""
 
     neighbours: int = Field(default=500, ge=1, description="most alike items kept per item")

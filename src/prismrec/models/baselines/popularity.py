@@ -18,10 +18,10 @@ from pydantic import Field
 
 from prismrec.data.prepared import PreparedData
 from prismrec.data.sequences import Sequences
-from prismrec.models.history import QuerySettings, add_priors, popularity_prior, query_matrix, require_fitted
+from prismrec.models.history import HistorySettings, add_priors, popularity_prior, query_matrix, require_fitted
 
 
-class PopularityConfig(QuerySettings):
+class PopularityConfig(HistorySettings):
     """The popularity prior is the whole score here, so its weight is 1."""
 
     popularity_weight: float = Field(
