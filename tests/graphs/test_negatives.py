@@ -9,6 +9,7 @@ from prismrec.data.sequences import Sequences
 from prismrec.errors import DataError
 from prismrec.graphs.negatives import (
     SLOT_STRIDE,
+    build_alias_rows,
     build_alias_table,
     build_group_table,
     derive_seed,
@@ -16,6 +17,7 @@ from prismrec.graphs.negatives import (
     draw_hard,
     draw_hard_into,
     draw_into,
+    draw_place,
     next_below,
     next_random,
     next_unit,
@@ -234,3 +236,18 @@ def test_draws_inline_into_a_parallel_kernel():
     expected = 80_000 * (WEIGHTS / WEIGHTS.sum() + np.array([0, 0, 0, 0, 0, 0.75, 0.25, 0]))
     assert chisquare(counts.sum(0)[:7], expected[:7]).pvalue > 0.001
     assert len({tuple(row) for row in counts.tolist()}) == 4
+
+
+def test_a_place_is_drawn_from_its_own_row_by_weight():
+    @njit
+    def fill(state, begin, end, tables, out):
+        for i in range(len(out)):
+            out[i] = draw_place(state, 0, begin, end, tables.probability, tables.alias)
+
+    weights = np.array([5.0, 1.0, 3.0, 2.0, 9.0])
+    tables = build_alias_rows(weights, np.array([0, 1, 1, 4, 5]))
+    out = np.empty(N_DRAWS, np.int64)
+    fill(random_states(2), 1, 4, tables, out)
+    observed = np.bincount(out, minlength=5)
+    assert observed[[0, 4]].sum() == 0
+    assert chisquare(observed[1:4], np.array([1, 3, 2]) / 6 * N_DRAWS).pvalue > 0.001
