@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from prismrec import __version__
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
+from prismrec.errors import ArtifactError
+from prismrec.files import sha256, whole_folder
+
+SCHEMA_VERSION = 1
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +51,7 @@ class PreparedData:
         views: side views by name, in configured order; never holds "item".
         item_columns: the item table in the order of `items` (nulls where the table lacks an item); None without one.
         report: counts of what was read, dropped and quarantined, stage by stage.
+        quarantine: lazy tables of the rows set aside, "interactions" and "items", until `save_prepared` wrote them.
     """
 
     items: Vocabulary
@@ -51,6 +61,7 @@ class PreparedData:
     views: Mapping[str, View] = field(default_factory=dict)
     item_columns: pa.Table | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
+    quarantine: Mapping[str, Any] = field(default_factory=dict)
 
     def nodes(self, view: str) -> Vocabulary:
         """The vocabulary of a view, the item view included."""
@@ -66,4 +77,115 @@ class PreparedData:
         return (ITEM_VIEW, *self.views)
 
 
-__all__ = ["PreparedData", "View"]
+def save_prepared(data: PreparedData, folder: str | Path) -> None:
+    """Write everything into a folder that appears whole or not at all; the manifest with checksums is written last.
+
+    On disk: `items.arrow`, `users.arrow`, `sessions.*.npy`, `histories.*.npy`, `item_columns.parquet`, for view i
+    `views/i.*`, the rows set aside in `quarantine/*.parquet`, and `manifest.json`.
+    """
+    with whole_folder(Path(folder)) as place:
+        data.items.save(place / "items.arrow")
+        data.users.save(place / "users.arrow")
+        data.sessions.save(place, "sessions")
+        data.histories.save(place, "histories")
+        (place / "views").mkdir()
+        for number, view in enumerate(data.views.values()):
+            _save_view(view, place / "views", number)
+        if data.item_columns is not None:
+            pq.write_table(data.item_columns, place / "item_columns.parquet", compression="zstd")
+        _save_quarantine(data, place / "quarantine")
+        _write_manifest(data, place)
+
+
+def load_prepared(folder: str | Path) -> PreparedData:
+    """Open what `save_prepared` wrote; arrays are memory-mapped after one pass over the checksums.
+
+    Raises:
+        ArtifactError: the folder is missing, incomplete, damaged, or from a newer version.
+    """
+    place = Path(folder)
+    manifest = _read_manifest(place)
+    _check_files(place, manifest)
+    names = manifest["views"]
+    views = {name: _load_view(place / "views", number, name) for number, name in enumerate(names)}
+    return PreparedData(
+        items=Vocabulary.load(place / "items.arrow"),
+        sessions=Sequences.load(place, "sessions"),
+        users=Vocabulary.load(place / "users.arrow"),
+        histories=Sequences.load(place, "histories"),
+        views=views,
+        item_columns=_load_columns(place / "item_columns.parquet") if manifest["item_columns"] else None,
+        report=manifest["report"],
+    )
+
+
+def _save_view(view: View, place: Path, number: int) -> None:
+    view.nodes.save(place / f"{number}.nodes.arrow")
+    view.item_nodes.save(place, f"{number}.item_nodes")
+    view.sessions.save(place, f"{number}.sessions")
+
+
+def _load_view(place: Path, number: int, name: str) -> View:
+    nodes = Vocabulary.load(place / f"{number}.nodes.arrow")
+    return View(name, nodes, Sequences.load(place, f"{number}.item_nodes"), Sequences.load(place, f"{number}.sessions"))
+
+
+def _save_quarantine(data: PreparedData, place: Path) -> None:
+    if not data.quarantine:
+        return
+    from prismrec.data.quarantine import write_quarantine  # brings the engine, which reading a folder does not need
+
+    for name, table in data.quarantine.items():
+        write_quarantine(table, place / f"{name}.parquet")
+
+
+def _load_columns(path: Path) -> pa.Table:
+    try:
+        return pq.read_table(path, memory_map=True)
+    except (OSError, pa.ArrowException) as error:
+        raise ArtifactError(f"cannot read the item columns {path}: {error}") from error
+
+
+def _write_manifest(data: PreparedData, place: Path) -> None:
+    files = {
+        str(path.relative_to(place)): {"bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in sorted(place.rglob("*"))
+        if path.is_file()
+    }
+    manifest = {
+        "schema_version": SCHEMA_VERSION,
+        "prismrec_version": __version__,
+        "views": list(data.views),
+        "item_columns": data.item_columns is not None,
+        "report": data.report,
+        "files": files,
+    }
+    (place / MANIFEST).write_text(json.dumps(manifest, indent=1, ensure_ascii=False), encoding="utf-8")
+
+
+def _read_manifest(place: Path) -> dict[str, Any]:
+    path = place / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = manifest["schema_version"]
+    except FileNotFoundError as error:
+        raise ArtifactError(f"{place} is not prepared data: it has no {MANIFEST}; run prepare first") from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is damaged: {error}; prepare the data again") from error
+    if version != SCHEMA_VERSION:
+        raise ArtifactError(
+            f"{place} has schema version {version}, this PrismRec reads {SCHEMA_VERSION}: update, or prepare again"
+        )
+    return manifest
+
+
+def _check_files(place: Path, manifest: Mapping[str, Any]) -> None:
+    for name, expected in manifest["files"].items():
+        path = place / name
+        if not path.is_file():
+            raise ArtifactError(f"{path} is missing: prepare the data again")
+        if path.stat().st_size != expected["bytes"] or sha256(path) != expected["sha256"]:
+            raise ArtifactError(f"{path} is damaged (its checksum is not that of {MANIFEST}): prepare the data again")
+
+
+__all__ = ["PreparedData", "View", "load_prepared", "save_prepared"]

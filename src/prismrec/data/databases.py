@@ -1,0 +1,54 @@
+"""Tables in databases: DuckDB files are attached, everything else that Ibis connects to is fetched through Arrow."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import ibis
+from ibis.common.exceptions import IbisError
+
+from prismrec.data import engine
+from prismrec.errors import DataError
+
+_DUCKDB = "duckdb://"
+
+
+def read_database(address: str, backend: Any) -> Any:
+    """The table at "duckdb:///file.db::table" or "sqlite:///file.db::table", as a lazy table on `backend`.
+
+    Raises:
+        DataError: the address names no table, or the database cannot be opened.
+    """
+    database, separator, table = address.partition("::")
+    if not separator or not table:
+        raise DataError(f"{address} names no table: write DATABASE::TABLE, such as duckdb:///shop.db::clicks")
+    if database.startswith(_DUCKDB):
+        return _attached(Path(database.removeprefix(_DUCKDB)), table, backend)
+    return _fetched(database, table, backend)
+
+
+def _attached(path: Path, table: str, backend: Any) -> Any:
+    file = path if path.exists() else Path(str(path).lstrip("/"))  # duckdb:///shop.db means the file beside us
+    if not file.exists():
+        raise DataError(f"there is no DuckDB file at {path}")
+    alias, view = engine.unique_name("database"), engine.unique_name("table")
+    name = ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
+    try:
+        engine.statement(backend, f"ATTACH {engine.quoted(file)} AS {alias} (READ_ONLY)")
+        engine.statement(backend, f"CREATE TEMP VIEW {view} AS SELECT * FROM {alias}.{name}")
+    except DataError as error:
+        raise DataError(f"cannot read the table {table!r} of {file}: {error}") from error
+    return backend.table(view)
+
+
+def _fetched(database: str, table: str, backend: Any) -> Any:
+    try:
+        rows = ibis.connect(database).table(table).to_pyarrow()
+    except (IbisError, ImportError, OSError, ValueError, sqlite3.Error) as error:
+        raise DataError(f"cannot read the table {table!r} of {database}: {error}") from error
+    return engine.register(backend, rows)
+
+
+__all__ = ["read_database"]

@@ -1,0 +1,182 @@
+"""Where tables come from: files, folders, globs, databases, and tables already in memory, as one lazy table.
+
+Every row gets its 1-based place in the whole input, so that equal times keep the order of the file and a quarantined
+row can be found again. CSV is read as text, column by column as the header names them: what a value is, is decided
+once the whole column has been seen.
+"""
+
+from __future__ import annotations
+
+import difflib
+import glob
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ibis
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prismrec.data import engine
+from prismrec.data.csv_files import Malformed, read_csv_files
+from prismrec.data.databases import read_database
+from prismrec.errors import DataError
+
+PLACE = "prismrec_place"
+"""The row's place in the whole input, beside the input's own columns."""
+
+_PARQUET = (".parquet", ".pq")
+_TEXT = (".csv", ".tsv", ".txt", ".dat")
+_COMPRESSED = (".gz", ".zst")
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file of the input, and the place of its first row in the whole."""
+
+    name: str
+    first: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened input: its own columns and `prismrec_place`, still lazy."""
+
+    name: str
+    table: Any  # ibis.Table
+    files: tuple[InputFile, ...]
+    malformed: Malformed = ()
+    is_text: bool = False  # from CSV: every column is text
+
+    def require(self, columns: Iterable[str]) -> None:
+        """Check that the columns exist.
+
+        Raises:
+            DataError: names the input, the missing column and the nearest ones there are.
+        """
+        present = [c for c in self.table.columns if c != PLACE]
+        for column in columns:
+            if column not in present:
+                near = difflib.get_close_matches(column, present, n=3, cutoff=0.5)
+                hint = f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {', '.join(present)}"
+                raise DataError(f"{self.name} has no column {column!r}; {hint}")
+
+
+def open_source(source: Any, connection: Any = None) -> Source:
+    """Open any kind of input.
+
+    Args:
+        source: a path, folder or glob of Parquet or CSV files (.gz too), "duckdb:///file.db::table" or another
+            database that Ibis connects to, an Ibis table, or a pandas, Polars or Arrow table.
+        connection: the engine to read with; a new one unless given.
+
+    Raises:
+        DataError: nothing is there, or it cannot be read.
+    """
+    if isinstance(source, ibis.Table):
+        return _from_ibis(source, connection)
+    backend = connection if connection is not None else engine.connect()
+    if isinstance(source, str) and "://" in source:
+        return _numbered(read_database(source, backend), source)
+    if isinstance(source, str | Path):
+        return _from_files(str(source), backend)
+    if hasattr(source, "__arrow_c_stream__"):
+        return _from_memory(source, backend)
+    raise DataError(
+        f"cannot read a {type(source).__name__} as a table: give a path, a glob, an Ibis table, "
+        "or a pandas, Polars or Arrow table"
+    )
+
+
+def _from_files(text: str, backend: Any) -> Source:
+    paths = _paths(text)
+    kinds = {_is_parquet(path) for path in paths}
+    if len(kinds) > 1:
+        raise DataError(f"{text} holds Parquet and text files: give a glob of one kind, such as {text}/*.parquet")
+    if kinds == {True}:
+        return _from_parquet(text, paths, backend)
+    table, counts, malformed = read_csv_files(paths, backend, PLACE)
+    return Source(text, table, _input_files(paths, counts), malformed, is_text=True)
+
+
+def _paths(text: str) -> list[Path]:
+    path = Path(text)
+    if path.is_dir():
+        found = [
+            p for p in sorted(path.rglob("*")) if p.is_file() and not p.name.startswith((".", "_")) and _is_data(p)
+        ]
+    elif path.exists():
+        found = [path]
+    else:
+        found = [Path(p) for p in sorted(glob.glob(text, recursive=True)) if Path(p).is_file()]
+    if not found:
+        raise DataError(
+            f"nothing to read at {text}: expected Parquet ({', '.join(_PARQUET)}) or text files ({', '.join(_TEXT)})"
+        )
+    return found
+
+
+def _suffix(path: Path) -> str:
+    return Path(path.stem).suffix.lower() if path.suffix.lower() in _COMPRESSED else path.suffix.lower()
+
+
+def _is_parquet(path: Path) -> bool:
+    return _suffix(path) in _PARQUET
+
+
+def _is_data(path: Path) -> bool:
+    return _suffix(path) in (*_PARQUET, *_TEXT)
+
+
+def _from_parquet(name: str, paths: list[Path], backend: Any) -> Source:
+    counts = [_parquet_rows(path) for path in paths]
+    firsts = np.concatenate([[1], 1 + np.cumsum(counts)]).tolist()
+    files = ", ".join(engine.quoted(path) for path in paths)
+    view = engine.unique_name("parquet")
+    engine.statement(
+        backend,
+        f"CREATE TEMP VIEW {view} AS SELECT *, ({firsts})[CAST(file_index + 1 AS BIGINT)] + file_row_number "
+        f"AS {PLACE} FROM read_parquet([{files}])",
+    )
+    return Source(name, backend.table(view), _input_files(paths, counts))
+
+
+def _parquet_rows(path: Path) -> int:
+    try:
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"cannot read {path} as Parquet: {error}") from error
+
+
+def _input_files(paths: list[Path], counts: list[int]) -> tuple[InputFile, ...]:
+    firsts = np.concatenate([[1], 1 + np.cumsum(counts)]).tolist()
+    return tuple(InputFile(str(path), first) for path, first in zip(paths, firsts, strict=False))
+
+
+def _from_ibis(table: Any, connection: Any) -> Source:
+    backend = engine.backend_of(table)
+    if backend.name == "duckdb" and connection in (None, backend):
+        return _numbered(table, "the Ibis table")
+    target = connection if connection is not None else engine.connect()
+    return _from_memory(table.to_pyarrow(), target, "the Ibis table")
+
+
+def _from_memory(source: Any, backend: Any, name: str = "") -> Source:
+    try:
+        table = pa.table(source)
+    except (pa.ArrowException, TypeError) as error:
+        raise DataError(f"cannot turn the {type(source).__name__} into an Arrow table: {error}") from error
+    label = name or f"the {type(source).__module__.split('.')[0]} table"
+    places = pa.array(np.arange(1, table.num_rows + 1, dtype=np.int64))
+    return Source(label, engine.register(backend, table.append_column(PLACE, places)), (InputFile(label, 1),))
+
+
+def _numbered(table: Any, name: str) -> Source:
+    """Stored once unless it is a table already: a query may give its rows in another order the next time."""
+    placed = table.mutate(**{PLACE: ibis.row_number() + 1})
+    return Source(name, engine.stored(placed), (InputFile(name, 1),))
+
+
+__all__ = ["PLACE", "InputFile", "Source", "open_source"]

@@ -1,0 +1,138 @@
+"""Side views: columns of the item table as nodes of their own, and the item sessions mapped to them."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field
+
+from prismrec.config import Section
+from prismrec.data import engine
+from prismrec.data.encoding import CODE, codes_of, encoding, index_table
+from prismrec.data.prepared import View
+from prismrec.data.ragged import without_missing, without_repeats
+from prismrec.data.schema import ITEM_ID, UNKNOWN
+from prismrec.data.sequences import Sequences, ragged_positions
+from prismrec.data.vocabulary import Vocabulary
+from prismrec.errors import DataError
+
+_VALUES_AT_ONCE = 1 << 20
+
+
+class ViewSettings(Section):
+    """Where a view's values come from."""
+
+    column: str = Field(description="column of the item table; a list column gives an item several nodes")
+    separator: str = Field(
+        default="", description="split text at this, such as '|', into several nodes; empty = one node"
+    )
+    prefix: int = Field(
+        default=0, ge=0, description="only the first so many characters, such as 3 of a stock code; 0 = all"
+    )
+
+
+def build_view(
+    name: str, settings: ViewSettings, table: Any, items: Vocabulary, sessions: Sequences, base: Vocabulary | None
+) -> View:
+    """Build one view.
+
+    Args:
+        table: lazy item table with item_id, on the engine.
+        items: the item vocabulary; its counts weigh the nodes.
+        sessions: item sessions.
+        base: older vocabulary of the view, whose nodes keep their index.
+
+    Raises:
+        DataError: the column is missing or cannot be node ids.
+    """
+    backend = engine.backend_of(table)
+    index = index_table(backend, items, "item_index")
+    clicks = engine.register(backend, _counts(items))
+    with engine.held(_pairs(name, settings, table, index)) as pairs, engine.held(codes_of(pairs.value)) as codes:
+        coded = pairs.join(codes, pairs.value == codes.id).select("item_index", CODE)
+        weighed = coded.join(clicks, "item_index")
+        counts = weighed.group_by(CODE).aggregate(n=weighed.clicks.sum())
+        nodes = encoding(codes, counts, base)
+        edges = engine.arrow(coded.select("item_index", CODE))
+    item_nodes = _rows(edges["item_index"].to_numpy(), nodes.index_of_code[edges[CODE].to_numpy()], len(items))
+    return View(name, nodes.vocabulary, item_nodes, mapped(sessions, item_nodes))
+
+
+def mapped(sessions: Sequences, item_nodes: Sequences) -> Sequences:
+    """Sessions of items as sessions of their nodes, consecutive repeats collapsed; row i stays row i."""
+    expand = _expand_many if item_nodes.lengths.max(initial=0) > 1 else _expand_single
+    pieces, lengths = [np.zeros(0, np.int32)], np.zeros(len(sessions), np.int64)
+    for start, stop in _chunks(sessions):
+        nodes = without_repeats(expand(sessions.slice(start, stop), item_nodes))
+        pieces.append(nodes.values)
+        lengths[start:stop] = nodes.lengths
+    return Sequences.from_lengths(np.concatenate(pieces), lengths)
+
+
+def _expand_single(sessions: Sequences, item_nodes: Sequences) -> Sequences:
+    node_of_item = np.full(len(item_nodes), UNKNOWN, np.int32)
+    node_of_item[item_nodes.lengths > 0] = item_nodes.values
+    return without_missing(Sequences(node_of_item[sessions.values], sessions.offsets))
+
+
+def _expand_many(sessions: Sequences, item_nodes: Sequences) -> Sequences:
+    counts = item_nodes.lengths[sessions.values]
+    values = item_nodes.values[ragged_positions(item_nodes.offsets[sessions.values], counts)]
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    return Sequences(values, ends[sessions.offsets])
+
+
+def _chunks(sessions: Sequences) -> list[tuple[int, int]]:
+    """Runs of rows that hold about `_VALUES_AT_ONCE` values."""
+    total = int(sessions.offsets[-1])
+    marks = np.searchsorted(sessions.offsets, np.arange(_VALUES_AT_ONCE, total, _VALUES_AT_ONCE))
+    edges = np.unique(np.concatenate([[0], marks, [len(sessions)]])).tolist()
+    return list(pairwise(edges))
+
+
+def _counts(items: Vocabulary) -> Any:
+    return pa.table({"item_index": np.arange(len(items), dtype=np.int32), "clicks": items.counts})
+
+
+def _pairs(name: str, settings: ViewSettings, table: Any, index: Any) -> Any:
+    """Lazy table of the distinct (item_index, value) of the items in the vocabulary; missing values have no row."""
+    if settings.column not in table.columns:
+        present = ", ".join(c for c in table.columns if c != ITEM_ID)
+        raise DataError(f"view {name!r}: the item table has no column {settings.column!r}; it has {present}")
+    known = table.select(item_key=table[ITEM_ID], value=_values(name, settings, table[settings.column]))
+    joined = index.join(known, index.id == known.item_key).select("item_index", "value").distinct()
+    present_value = joined.value.notnull()
+    if joined.value.type().is_string():
+        present_value &= joined.value != ""
+    return joined.filter(present_value)
+
+
+def _values(name: str, settings: ViewSettings, column: Any) -> Any:
+    if settings.separator and column.type().is_string():
+        column = column.split(settings.separator).map(lambda part: part.strip())
+    elif settings.separator:
+        raise DataError(f"view {name!r}: column {settings.column!r} has type {column.type()}; only text can be split")
+    values = column.unnest() if column.type().is_array() else column
+    if settings.prefix:
+        values = values.cast("string").substr(0, settings.prefix)
+    kind = values.type()
+    if not (kind.is_string() or kind.is_integer() or kind.is_uuid()):
+        raise DataError(
+            f"view {name!r}: column {settings.column!r} has type {kind}: expected text, integers or lists of them"
+        )
+    if kind.is_integer():
+        return values.cast("uint64" if kind.is_uint64() else "int64")
+    return values
+
+
+def _rows(items: NDArray[np.int32], nodes: NDArray[np.int32], n_items: int) -> Sequences:
+    """Pairs as one row of nodes per item, the most clicked node first."""
+    order = np.lexsort([nodes, items])
+    return Sequences.from_lengths(nodes[order], np.bincount(items, minlength=n_items))
+
+
+__all__ = ["ViewSettings", "build_view", "mapped"]
