@@ -49,6 +49,19 @@ def test_items_are_ordered_and_counted_by_their_visits():
     assert data.items.id_of(0) == "hub"
 
 
+def test_ids_follow_their_items_when_visits_and_degrees_disagree():
+    # the hub has most edges, but hardly any weight: x and y are walked over most
+    weighted = EDGES.append_column("w", pa.array([0.01, 0.01, 0.01, 9.0]))
+    edges = read_edge_list(weighted, COLUMNS.model_copy(update={"weight": "w"}))
+    data = prepare_graph(edges, WalkSettings(walks_per_node=4, walk_length=200), read_items(ITEMS))
+    assert edges.nodes.id_of(0) == "hub"
+    assert set(data.items.ids_of([0, 1])) == {"x", "y"}
+    assert data.items.counts.tolist() == np.bincount(data.sessions.values).tolist()
+    assert data.item_columns["item_id"].to_pylist() == data.items.ids.to_pylist()
+    after_z = {data.items.id_of(row[1]) for row in data.sessions if data.items.id_of(row[0]) == "z"}
+    assert after_z == {"hub"}
+
+
 def test_views_are_the_walks_seen_through_the_item_table():
     data = prepared(views={"shop": "shop", "tag": ViewSettings(column="tags", separator="|")})
     shops = data.views["shop"]
