@@ -1,8 +1,12 @@
 """Each risk planted on its own, and a clean log in which none of them is seen."""
 
+import numpy as np
+import pyarrow as pa
 import pytest
+from scipy import stats
 
-from prismrec.data.profile.leakage import findings_of
+from prismrec.data import engine
+from prismrec.data.profile.leakage import findings_of, rank_correlation
 from prismrec.data.profile.settings import ProfileSettings
 
 NOW = 10**15  # 2001-09-09 in microseconds
@@ -91,6 +95,15 @@ def test_an_item_column_that_follows_the_mean_rating_looks_derived(make_log, mak
     log = popular(make_log, rating=lambda rows: [float((item * 7) % 30) for _, item, _ in rows])
     items = make_items(item_id=list(range(30)), stars=[((item * 7) % 30) / 6 for item in range(30)])
     assert "mean rating does (rank correlation 1.00)" in findings(log, items)["derived_column"].message
+
+
+def test_rank_correlation_is_spearmans_with_ties_at_their_mean_rank(backend):
+    rng = np.random.default_rng(3)
+    x = rng.integers(0, 5, 40)
+    y = x + rng.integers(0, 4, 40)
+    table = engine.register(backend, pa.table({"x": x, "y": y, "one": np.ones(40)}))
+    assert rank_correlation(table, "x", "y") == pytest.approx(stats.spearmanr(x, y).statistic)
+    assert rank_correlation(table, "x", "one") is None
 
 
 def test_few_items_say_nothing_about_a_column(make_log, make_items):

@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 
 from prismrec.data.profile import profile, write_page
+from prismrec.data.profile.charts import figures
 from prismrec.data.profile.page import page
 from prismrec.errors import MissingExtraError
 
@@ -71,6 +72,14 @@ def test_every_plot_has_its_place_and_every_place_its_plot(evil):
     places = {name.removeprefix("plot-") for name in Reader(text).ids if name.startswith("plot-")}
     assert places == names
     assert names == {"activity", "popularity", "concentration", "sessions", "gaps", "ratings", "quantiles", "time"}
+
+
+def test_text_in_a_plot_cannot_end_its_script(evil, monkeypatch):
+    figure = figures(evil)["activity"].update_layout(title={"text": "</script>" + EVIL})
+    monkeypatch.setattr("prismrec.data.profile.page.figures", lambda _: {"activity": figure})
+    text = page(evil, "Profile", LIBRARY)
+    assert specs_of(text)["activity"]["layout"]["title"]["text"] == "</script>" + EVIL
+    assert Reader(text).tags.count("script") == 3
 
 
 def test_plots_hold_the_figures_of_the_profile(evil):

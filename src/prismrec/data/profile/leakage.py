@@ -161,7 +161,7 @@ def _derived_columns(interactions: Interactions, items: ItemTable, settings: Pro
         values = items.table.select(ITEM_ID, value=items.table[column].cast("float64"))
         joined = per_item.inner_join(values.filter(values.value.notnull()), ITEM_ID)
         for target in targets:
-            correlation = _rank_correlation(joined.filter(joined[target].notnull()), target)
+            correlation = rank_correlation(joined.filter(joined[target].notnull()), "value", target)
             if correlation is not None and abs(correlation) >= settings.derived_correlation:
                 yield Finding(
                     "derived_column",
@@ -174,9 +174,9 @@ def _derived_columns(interactions: Interactions, items: ItemTable, settings: Pro
                 )
 
 
-def _rank_correlation(table: Any, target: str) -> float | None:
-    """Spearman's, over mean ranks; None with few items or a constant column."""
-    ranked = table.select(x=_mean_rank(table, "value"), y=_mean_rank(table, target))
+def rank_correlation(table: Any, first: str, second: str) -> float | None:
+    """Spearman's correlation of two columns, equal values at their mean rank; None with few rows or a constant one."""
+    ranked = table.select(x=_mean_rank(table, first), y=_mean_rank(table, second))
     row = one_row(
         ranked.aggregate(n=ranked.count(), sx=ranked.x.std(), sy=ranked.y.std(), r=ranked.x.corr(ranked.y, how="pop"))
     )
@@ -191,4 +191,4 @@ def _mean_rank(table: Any, column: str) -> Any:
     return table[column].rank() + (table.count().over(same) - 1) / 2
 
 
-__all__ = ["MIN_ITEMS", "TIES_SHARE", "findings_of"]
+__all__ = ["MIN_ITEMS", "TIES_SHARE", "findings_of", "rank_correlation"]

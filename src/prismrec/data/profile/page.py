@@ -39,7 +39,7 @@ const specs = JSON.parse(document.getElementById("plots").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 function draw() {
   const style = getComputedStyle(document.documentElement);
-  const line = style.getPropertyValue("--line"), text = style.getPropertyValue("--text");
+  const line = style.getPropertyValue("--line").trim(), text = style.getPropertyValue("--text").trim();
   for (const [name, spec] of Object.entries(specs)) {
     const axis = old => Object.assign({}, old, { gridcolor: line, linecolor: line, zerolinecolor: line });
     const layout = Object.assign({}, spec.layout, { font: { color: text, family: "system-ui, sans-serif" },
