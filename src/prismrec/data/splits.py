@@ -20,19 +20,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import ibis
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 from pydantic import Field
 
 from prismrec.config import Section
 from prismrec.data import engine
+from prismrec.data.held_out import HeldOut, Ranges, held_out, numpy_of, sampled
 from prismrec.data.schema import ITEM_ID, ROW, SESSION_ID, TIMESTAMP, USER_ID, Interactions
-from prismrec.data.sequences import ragged_positions
 from prismrec.data.sessions import SESSION_NUMBER
 from prismrec.errors import DataError
 
@@ -56,23 +55,6 @@ class SplitSettings(Section):
     n_folds: int = Field(default=5, ge=2, description="Number of random folds of `kfold`.")
     max_queries: int = Field(default=0, ge=0, description="Test a random sample of this many queries; 0 tests all.")
     seed: int = Field(default=0, ge=0, description="Seed of the folds and of the query sample.")
-
-
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """What a model is asked, in external ids.
-
-    Attributes:
-        queries: Arrow table with the columns query (int64, 0..n-1), user_id, history and truth (lists of item_id in
-            time order), session (its number within the user; null where the protocol has none).
-        left_out: what was not asked and why: reason -> count.
-    """
-
-    queries: pa.Table
-    left_out: Mapping[str, int] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return int(self.queries.num_rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,10 +132,10 @@ def next_in_session(interactions: Interactions, settings: SplitSettings) -> Iter
     columns = [USER_ID, ITEM_ID, SESSION_NUMBER, "tested", "place", "session_place"]
     found = engine.arrow(chosen.order_by(order).select(columns))
 
-    asked = _numpy(found["tested"]) & (_numpy(found["session_place"]) > 0)
+    asked = numpy_of(found["tested"]) & (numpy_of(found["session_place"]) > 0)
     targets = np.flatnonzero(asked)
-    ranges = _Ranges(targets - _numpy(found[look_back])[targets], targets, targets + 1)
-    yield Split(train, _held_out(found, ranges, _sessions_left_out(rows, cut), settings))
+    ranges = Ranges(targets - numpy_of(found[look_back])[targets], targets, targets + 1)
+    yield Split(train, _asked(found, ranges, _sessions_left_out(rows, cut), settings))
 
 
 SPLITTERS: Mapping[Protocol, Callable[[Interactions, SplitSettings], Iterator[Split]]] = {
@@ -162,18 +144,6 @@ SPLITTERS: Mapping[Protocol, Callable[[Interactions, SplitSettings], Iterator[Sp
     "ratio": ratio,
     "kfold": kfold,
 }
-
-
-@dataclass(frozen=True)
-class _Ranges:
-    """Queries as ranges of ordered rows: history is start..middle, truth is middle..stop."""
-
-    start: NDArray[np.int64]
-    middle: NDArray[np.int64]
-    stop: NDArray[np.int64]
-
-    def take(self, chosen: NDArray[np.int64]) -> _Ranges:
-        return _Ranges(self.start[chosen], self.middle[chosen], self.stop[chosen])
 
 
 def _user_order() -> Any:
@@ -206,18 +176,18 @@ def _split_by_mark(interactions: Interactions, rows: Any, settings: SplitSetting
         users_with_too_few_rows=rows[USER_ID].nunique(where=rows.too_few),
         users_without_held_out_rows=rows[USER_ID].nunique(where=~rows.too_few & ~rows.has_held),
     )
-    return Split(train, _held_out(found, _user_ranges(found), _plain_counts(counts), settings))
+    return Split(train, _asked(found, _user_ranges(found), _plain_counts(counts), settings))
 
 
-def _user_ranges(found: pa.Table) -> _Ranges:
+def _user_ranges(found: pa.Table) -> Ranges:
     """One query per user: the rows are ordered by user, those held out last."""
-    users = _numpy(found[USER_ID].combine_chunks().dictionary_encode().indices)
+    users = numpy_of(found[USER_ID].combine_chunks().dictionary_encode().indices)
     if not len(users):
-        return _Ranges(*(np.zeros(0, np.int64) for _ in range(3)))
+        return Ranges(*(np.zeros(0, np.int64) for _ in range(3)))
     starts = np.flatnonzero(np.concatenate([[True], users[1:] != users[:-1]]))
     stops = np.append(starts[1:], len(users))
-    n_held = np.add.reduceat(_numpy(found["held"]).astype(np.int64), starts)
-    return _Ranges(starts, stops - n_held, stops)
+    n_held = np.add.reduceat(numpy_of(found["held"]).astype(np.int64), starts)
+    return Ranges(starts, stops - n_held, stops)
 
 
 def _time_cut(interactions: Interactions, test_share: float) -> int:
@@ -274,37 +244,12 @@ def _sessions_left_out(rows: Any, cut: int) -> dict[str, int]:
     return _plain_counts(counts)
 
 
-def _held_out(found: pa.Table, ranges: _Ranges, left_out: dict[str, int], settings: SplitSettings) -> HeldOut:
-    """Turn ranges of the ordered rows into the table of queries, or into a sample of it."""
-    n_found = len(ranges.start)
-    if n_found == 0:
+def _asked(found: pa.Table, ranges: Ranges, left_out: dict[str, int], settings: SplitSettings) -> HeldOut:
+    """The queries, or a sample of them."""
+    if not len(ranges):
         reasons = ", ".join(f"{name} {count}" for name, count in left_out.items())
         raise DataError(f"{settings.protocol} leaves nothing to test ({reasons}): lower min_history or use more data")
-    if 0 < settings.max_queries < n_found:
-        sample = np.random.default_rng(settings.seed).choice(n_found, settings.max_queries, replace=False)
-        ranges = ranges.take(np.sort(sample))
-        left_out = {**left_out, "queries_not_sampled": n_found - settings.max_queries}
-    items = found[ITEM_ID].combine_chunks()
-    asked = pa.array(ranges.middle)
-    sessions = SESSION_NUMBER in found.column_names
-    session = found[SESSION_NUMBER].take(asked).cast(pa.int64()) if sessions else pa.nulls(len(asked), pa.int64())
-    queries = pa.table(
-        {
-            "query": np.arange(len(asked), dtype=np.int64),
-            USER_ID: found[USER_ID].take(asked),
-            "history": _lists(items, ranges.start, ranges.middle),
-            "truth": _lists(items, ranges.middle, ranges.stop),
-            "session": session,
-        }
-    )
-    return HeldOut(queries, left_out)
-
-
-def _lists(items: pa.Array, starts: NDArray[np.int64], stops: NDArray[np.int64]) -> pa.LargeListArray:
-    """Ranges of `items` as list rows."""
-    lengths = stops - starts
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
-    return pa.LargeListArray.from_arrays(offsets, items.take(pa.array(ragged_positions(starts, lengths))))
+    return held_out(found, *sampled(ranges, left_out, settings.max_queries, settings.seed))
 
 
 def _scrambled(row: Any, seed: int) -> Any:
@@ -317,11 +262,6 @@ def _scrambled(row: Any, seed: int) -> Any:
     linear = ((row % _PRIME) * scale + shift) % _PRIME
     square = (linear * linear + stir) % _PRIME
     return (square * square) % _PRIME
-
-
-def _numpy(column: pa.ChunkedArray | pa.Array) -> NDArray[Any]:
-    array: NDArray[Any] = column.to_numpy(zero_copy_only=False) if isinstance(column, pa.Array) else column.to_numpy()
-    return array
 
 
 def _plain_counts(counts: Any) -> dict[str, int]:
