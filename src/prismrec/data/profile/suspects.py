@@ -29,8 +29,9 @@ def suspects_of(table: Any, n_items: int, has_clock: bool, settings: ProfileSett
         has_clock: whether times have distance; without, only repetition and crawling are looked for.
         settings: the thresholds.
     """
-    users = _measured(table, has_clock)
-    users = users.filter(users.n >= settings.bot_min_interactions)
+    counts = table.group_by(USER_ID).aggregate(n=table.count())
+    busy = counts.filter(counts.n >= settings.bot_min_interactions)
+    users = _measured(table.semi_join(busy, USER_ID), has_clock)
     marked = users.mutate(**_marks(users, n_items, settings))
     suspects = marked.filter(ibis.or_(*(marked[reason] for reason in _REASONS)))
     summary = one_row(suspects.aggregate(users=suspects.count(), rows=suspects.n.sum().fill_null(0)))
