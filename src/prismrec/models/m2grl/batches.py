@@ -72,9 +72,7 @@ def draw_intra_batch(
     n_chunks = -(-len(rows) // ROWS_PER_CHUNK)
     states = random_states(*stream, n_slots=max(1, n_chunks))
     forward = config.context == "forward"
-    n_anchors, n_pairs = _count_pairs(
-        sessions.offsets, rows, config.window, forward, config.shrink_window, states.copy()
-    )
+    n_anchors, n_pairs = _count_pairs(sessions.offsets, rows, config.window, forward, states.copy())
     anchor_starts = np.concatenate([[0], np.cumsum(n_anchors)])
     pair_starts = np.concatenate([[0], np.cumsum(n_pairs)])
     batch = SkipGramBatch(
@@ -85,7 +83,7 @@ def draw_intra_batch(
     )
     batch.context_offsets[-1] = pair_starts[-1]
     _fill_pairs(
-        sessions.values, sessions.offsets, rows, config.window, forward, config.shrink_window,
+        sessions.values, sessions.offsets, rows, config.window, forward,
         states, anchor_starts, pair_starts, batch.anchors, batch.context_offsets, batch.contexts,
     )  # fmt: skip
     if groups is not None and config.hard_negatives > 0:
@@ -118,12 +116,13 @@ def draw_inter_batch(
 
 
 @njit(inline="always")
-def _reach(window: int, shrink: bool, states: NDArray[np.uint64], slot: int) -> int:
-    return 1 + next_below(states, slot, window) if shrink else window
+def _reach(window: int, states: NDArray[np.uint64], slot: int) -> int:
+    """How far an anchor looks: 1..window, each as likely, as in word2vec."""
+    return 1 + next_below(states, slot, window)
 
 
 @njit(parallel=True, cache=True, nogil=True)
-def _count_pairs(offsets, rows, window, forward, shrink, states):  # type: ignore[no-untyped-def]
+def _count_pairs(offsets, rows, window, forward, states):  # type: ignore[no-untyped-def]
     """Anchors with a context, and pairs, per chunk of rows."""
     n_chunks = (rows.shape[0] + ROWS_PER_CHUNK - 1) // ROWS_PER_CHUNK
     n_anchors = np.zeros(n_chunks, np.int64)
@@ -132,7 +131,7 @@ def _count_pairs(offsets, rows, window, forward, shrink, states):  # type: ignor
         for i in range(chunk * ROWS_PER_CHUNK, min(rows.shape[0], (chunk + 1) * ROWS_PER_CHUNK)):
             begin, end = offsets[rows[i]], offsets[rows[i] + 1]
             for place in range(begin, end):
-                reach = _reach(window, shrink, states, chunk * SLOT_STRIDE)
+                reach = _reach(window, states, chunk * SLOT_STRIDE)
                 first = place + 1 if forward else max(begin, place - reach)
                 n = min(end, place + reach + 1) - first - (0 if forward else 1)
                 n_anchors[chunk] += n > 0
@@ -147,7 +146,6 @@ def _fill_pairs(  # type: ignore[no-untyped-def]
     rows,
     window,
     forward,
-    shrink,
     states,
     anchor_starts,
     pair_starts,
@@ -162,7 +160,7 @@ def _fill_pairs(  # type: ignore[no-untyped-def]
         for i in range(chunk * ROWS_PER_CHUNK, min(rows.shape[0], (chunk + 1) * ROWS_PER_CHUNK)):
             begin, end = offsets[rows[i]], offsets[rows[i] + 1]
             for place in range(begin, end):
-                reach = _reach(window, shrink, states, chunk * SLOT_STRIDE)
+                reach = _reach(window, states, chunk * SLOT_STRIDE)
                 first = place + 1 if forward else max(begin, place - reach)
                 start = pair
                 for other in range(first, min(end, place + reach + 1)):

@@ -12,13 +12,18 @@ from prismrec.config import Section
 class M2GRLConfig(Section):
     """What is learned; how long and how fast is `prismrec.training.TrainingSettings`."""
 
+    sequences: Literal["sessions", "histories"] = Field(
+        "sessions", description="learn from sessions, or from each user's whole history where sessions are too short"
+    )
     embedding_dim: int = Field(64, ge=2, le=1024, description="numbers per vector, the same in every view")
-    window: int = Field(5, ge=1, le=100, description="how many steps away a context may lie")
+    window: int = Field(
+        5,
+        ge=1,
+        le=100,
+        description="contexts lie 1..window steps away; each anchor draws its own reach, so near ones count more",
+    )
     context: Literal["forward", "symmetric"] = Field(
         "forward", description="forward: an anchor predicts what comes after it; symmetric: what is around it"
-    )
-    shrink_window: bool = Field(
-        True, description="draw each anchor's window from 1..window, so that near contexts count more (word2vec)"
     )
     negatives: int = Field(10, ge=1, le=100, description="negatives per anchor, shared by its contexts")
     negative_power: float = Field(0.5, ge=0, le=2, description="negatives are drawn by count^power; 0 is uniform")

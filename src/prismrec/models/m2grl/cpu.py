@@ -57,7 +57,7 @@ def _sigmoid(x: np.float32) -> np.float32:
 
 @intrinsic
 def _prefetch(typing_context, table, row, column):  # type: ignore[no-untyped-def]
-    """Ask for the cache line of table[row, column] ahead of its use: rows are met at random, no hardware foresees them."""
+    """Ask for the cache line of table[row, column] ahead of its use: rows come at random, no hardware foresees them."""
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         array = context.make_array(signature.args[0])(context, builder, arguments[0])

@@ -37,6 +37,7 @@ from numpy.typing import NDArray
 from prismrec.data.prepared import PreparedData
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.sequences import Sequences
+from prismrec.data.views import mapped
 from prismrec.errors import ConfigError, DataError
 from prismrec.graphs.negatives import GroupTable, build_alias_table, build_group_table, popularity_weights
 from prismrec.models.contract import EmbeddingTable, TaskLoss
@@ -102,20 +103,21 @@ class M2GRL:
         self.config = config
         self.views = data.view_names
         self.aligned = tuple(data.views) if config.alignment else ()
-        self._data = data
+        self._item_nodes = {v: data.views[v].item_nodes for v in data.views}
+        self._sequences = _sequences(data, config)
         self._learning_rate = learning_rate
         self._seed = seed
         self._n_threads = n_threads
-        if not (data.sessions.lengths >= 2).any():
-            raise DataError("there is nothing to learn from: no session has two items")
-        self._counts = {v: _node_counts(data, v) for v in self.views}
+        if not (self._sequences[ITEM_VIEW].lengths >= 2).any():
+            raise DataError("there is nothing to learn from: no sequence has two items")
+        n_nodes = {v: len(data.nodes(v)) for v in self.views}
+        self._counts = {v: np.bincount(s.values, minlength=n_nodes[v]) for v, s in self._sequences.items()}
         self._noise = {
             v: build_alias_table(popularity_weights(n, config.negative_power)) for v, n in self._counts.items()
         }
         self._offsets = {v: self._target_offsets(n) for v, n in self._counts.items()}
         self._groups = self._hard_groups()
         self._weights = TaskWeights([*self.views, *(f"{ITEM_VIEW}-{v}" for v in self.aligned)], config)
-        n_nodes = {v: len(data.nodes(v)) for v in self.views}
         state = initial_state(n_nodes, config.embedding_dim, self.aligned, seed)
         self._engine = _build_engine(implementation, device, state)
         self._orders: tuple[int, dict[str, NDArray[np.int64]]] = (-1, {})
@@ -129,7 +131,7 @@ class M2GRL:
     @property
     def steps_per_epoch(self) -> int:
         """How many steps make an epoch."""
-        return max(1, -(-len(self._data.sessions.values) // CLICKS_PER_STEP))
+        return max(1, -(-len(self._sequences[ITEM_VIEW].values) // CLICKS_PER_STEP))
 
     def step(self, epoch: int, step: int, progress: float) -> dict[str, TaskLoss]:
         """Learn from one slice of the sessions of every view, in an order drawn anew each epoch."""
@@ -170,7 +172,7 @@ class M2GRL:
 
     def _learn_intra(self, view: str, epoch: int, step: int, rate: float, weight: float) -> TaskLoss:
         batch = draw_intra_batch(
-            self._data.view_sessions(view), self._rows(view, epoch, step), self.config, self._noise[view],
+            self._sequences[view], self._rows(view, epoch, step), self.config, self._noise[view],
             (self._seed, epoch, step, self.views.index(view)), self._groups if view == ITEM_VIEW else None,
         )  # fmt: skip
         loss = self._engine.learn_intra(view, batch, self._offsets[view], rate, weight)
@@ -179,7 +181,7 @@ class M2GRL:
     def _learn_inter(self, view: str, epoch: int, step: int, rate: float, weight: float) -> TaskLoss:
         """The first half of the edges aligns the source vectors, the second half the target vectors."""
         edges = draw_inter_batch(
-            self._data.sessions, self._rows(ITEM_VIEW, epoch, step), self._data.views[view].item_nodes,
+            self._sequences[ITEM_VIEW], self._rows(ITEM_VIEW, epoch, step), self._item_nodes[view],
             max(1, self.config.negatives // 2), self._noise[view],
             (self._seed, epoch, step, len(self.views) + self.views.index(view)),
         )  # fmt: skip
@@ -197,7 +199,7 @@ class M2GRL:
         orders = self._orders[1]
         if view not in orders:
             rng = np.random.default_rng([self._seed, epoch, self.views.index(view)])
-            orders[view] = rng.permutation(len(self._data.view_sessions(view)))
+            orders[view] = rng.permutation(len(self._sequences[view]))
         n = len(orders[view])
         return orders[view][n * step // self.steps_per_epoch : n * (step + 1) // self.steps_per_epoch]
 
@@ -214,12 +216,12 @@ class M2GRL:
         view = self.config.hard_view
         if not self.config.hard_negatives:
             return None
-        if view not in self._data.views:
+        if view not in self._item_nodes:
             raise ConfigError(
-                f"model.hard_view = {view!r} is no view; views are {', '.join(self._data.views) or 'none'}"
+                f"model.hard_view = {view!r} is no view; views are {', '.join(self._item_nodes) or 'none'}"
             )
         weights = popularity_weights(self._counts[ITEM_VIEW], self.config.negative_power)
-        return build_group_table(self._data.views[view].item_nodes, len(self._data.nodes(view)), weights)
+        return build_group_table(self._item_nodes[view], len(self._counts[view]), weights)
 
 
 def _build_engine(implementation: str, device: str, state: dict[str, NDArray[np.float32]]) -> Engine:
@@ -234,10 +236,12 @@ def _build_engine(implementation: str, device: str, state: dict[str, NDArray[np.
     raise ConfigError(f"training.implementation must be numba or torch, got {implementation!r}")
 
 
-def _node_counts(data: PreparedData, view: str) -> NDArray[np.int64]:
-    """How often each node occurs in the training sessions of its view."""
-    values: Sequences = data.view_sessions(view)
-    return np.bincount(values.values, minlength=len(data.nodes(view)))
+def _sequences(data: PreparedData, config: M2GRLConfig) -> dict[str, Sequences]:
+    """What each view learns from: its sessions, or the users' whole histories mapped to it."""
+    if config.sequences == "sessions":
+        return {view: data.view_sessions(view) for view in data.view_names}
+    sides = {view: mapped(data.histories, data.views[view].item_nodes) for view in data.views}
+    return {ITEM_VIEW: data.histories, **sides}
 
 
 def _part_of(batch: SkipGramBatch, part: slice) -> SkipGramBatch:
