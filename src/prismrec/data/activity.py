@@ -49,7 +49,7 @@ def within_bounds(interactions: Interactions, settings: SessionSettings) -> tupl
     dropped = {name: n_before[name] - n_after[name] for name in n_before}
     kept = table.semi_join(users, USER_ID).semi_join(items, ITEM_ID)
     counts = {"too_active_users": too_active, "rounds": rounds, "stable": int(stable), **dropped}
-    return replace(interactions, table=kept), counts
+    return replace(interactions, table=kept.select(*table.columns)), counts
 
 
 def _without_bots(pairs: Any, settings: SessionSettings) -> Any:

@@ -61,7 +61,7 @@ def read_csv_files(paths: list[Path], backend: Any, place: str) -> tuple[Any, li
         counts.append(n_rows)
         malformed.extend(lines)
         first += n_rows
-    return backend.table(name), counts, tuple(malformed)
+    return engine.named(backend, name), counts, tuple(malformed)
 
 
 def _read_header(path: Path) -> _Header:
@@ -97,7 +97,7 @@ def _append(backend: Any, name: str, path: Path, header: _Header, first: int) ->
     except DataError as error:
         raise DataError(f"cannot read {path}: {error}") from error
     lines = _malformed_lines(backend, rejects, path)
-    good = int(engine.one_row(backend.table(staged).count().name("n").as_table())["n"])
+    good = int(engine.one_row(engine.named(backend, staged).count().name("n").as_table())["n"])
     engine.statement(backend, f"INSERT INTO {name} {_placed_sql(backend, staged, lines, first)}")
     for table in (staged, rejects, scan):
         engine.statement(backend, f"DROP TABLE {table}")
@@ -106,7 +106,7 @@ def _append(backend: Any, name: str, path: Path, header: _Header, first: int) ->
 
 def _malformed_lines(backend: Any, rejects: str, path: Path) -> list[MalformedLine]:
     """One entry per line that was lost; a quote that never closes swallows the lines after it too."""
-    found = engine.arrow(backend.table(rejects).select("line", "error_type", "csv_line").order_by("line"))
+    found = engine.arrow(engine.named(backend, rejects).select("line", "error_type", "csv_line").order_by("line"))
     lines: dict[int, MalformedLine] = {}
     for entry in found.to_pylist():
         reason = f"malformed line: {entry['error_type'].lower()}"
@@ -121,8 +121,9 @@ def _placed_sql(backend: Any, staged: str, lines: list[MalformedLine], first: in
     if not lines:
         return f"SELECT *, rowid + {first} FROM {staged}"
     rows = np.sort(np.array([line.row for line in lines], np.int64))
-    shifts = np.arange(1, len(rows) + 1)
-    bounds = engine.register(backend, pa.table({"start": rows - shifts, "shift": shifts})).get_name()
+    # The k-th good row (from 0) stands behind i malformed ones if the i-th of them is row k + i or earlier.
+    starts, n_each = np.unique(rows - np.arange(1, len(rows) + 1), return_counts=True)
+    bounds = engine.register(backend, pa.table({"start": starts, "shift": np.cumsum(n_each)})).get_name()
     return (
         f"SELECT rows.* EXCLUDE (k), k + {first} + coalesce(shift, 0) "
         f"FROM (SELECT *, rowid AS k FROM {staged}) AS rows "

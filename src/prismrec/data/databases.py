@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import ibis
-from ibis.common.exceptions import IbisError
+from ibis.common.exceptions import IbisError, TableNotFound
 
 from prismrec.data import engine
 from prismrec.errors import DataError
@@ -40,15 +40,19 @@ def _attached(path: Path, table: str, backend: Any) -> Any:
         engine.statement(backend, f"CREATE TEMP VIEW {view} AS SELECT * FROM {alias}.{name}")
     except DataError as error:
         raise DataError(f"cannot read the table {table!r} of {file}: {error}") from error
-    return backend.table(view)
+    return engine.named(backend, view)
 
 
 def _fetched(database: str, table: str, backend: Any) -> Any:
+    """Integers travel as text: Ibis may take a column with nulls through floats, and large ids would lose digits."""
     try:
-        rows = ibis.connect(database).table(table).to_pyarrow()
-    except (IbisError, ImportError, OSError, ValueError, sqlite3.Error) as error:
+        source = ibis.connect(database).table(table)
+        whole = [name for name, kind in source.schema().items() if kind.is_integer()]
+        rows = source.mutate(**{name: source[name].cast("string") for name in whole}).to_pyarrow()
+    except (IbisError, TableNotFound, ImportError, OSError, ValueError, sqlite3.Error) as error:
         raise DataError(f"cannot read the table {table!r} of {database}: {error}") from error
-    return engine.register(backend, rows)
+    fetched = engine.register(backend, rows)
+    return fetched.mutate(**{name: fetched[name].cast(source[name].type()) for name in whole})
 
 
 __all__ = ["read_database"]

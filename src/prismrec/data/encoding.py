@@ -50,7 +50,7 @@ def encoded(interactions: Interactions, user_codes: Any, item_codes: Any) -> Int
     table = interactions.table
     users = user_codes.select(user_key="id", user_code=CODE)
     items = item_codes.select(item_key="id", item_code=CODE)
-    joined = table.join(users, table[USER_ID] == users.user_key).join(items, table[ITEM_ID] == items.item_key)
+    joined = table.join(users, [(USER_ID, "user_key")]).join(items, [(ITEM_ID, "item_key")])
     others = [c for c in table.columns if c not in (USER_ID, ITEM_ID)]
     return replace(
         interactions,

@@ -18,6 +18,7 @@ from typing import Any
 
 import duckdb
 import ibis
+import ibis.expr.operations as ops
 import pyarrow as pa
 
 from prismrec.errors import DataError
@@ -71,19 +72,31 @@ def statement(backend: Any, sql: str) -> None:
         backend.con.sql(sql)
 
 
+def named(backend: Any, name: str) -> Any:
+    """A lazy table over a table or view of the engine.
+
+    Described here and not by `backend.table`, which reads the schema through a call that DuckDB 2 deprecates.
+    """
+    with _named_errors():
+        described = backend.con.sql(f"DESCRIBE {name}").fetchall()
+    mapper = backend.compiler.type_mapper
+    schema = ibis.schema({row[0]: mapper.from_string(row[1], nullable=row[2] == "YES") for row in described})
+    return ops.DatabaseTable(name=name, schema=schema, source=backend, namespace=ops.Namespace()).to_expr()
+
+
 def register(backend: Any, table: pa.Table) -> Any:
     """A lazy table over an Arrow table, without a copy."""
     name = unique_name("arrow")
     with _named_errors():
         backend.con.register(name, table)
-    return backend.table(name)
+    return named(backend, name)
 
 
 def stored(table: Any) -> Any:
     """A lazy table over the evaluated rows, kept on the engine as long as it lives."""
     backend, name = backend_of(table), unique_name("stored")
     statement(backend, f"CREATE TEMP TABLE {name} AS {backend.compile(table)}")
-    return backend.table(name)
+    return named(backend, name)
 
 
 @contextmanager
@@ -142,6 +155,7 @@ __all__ = [
     "connect",
     "drop",
     "held",
+    "named",
     "one_row",
     "quoted",
     "register",

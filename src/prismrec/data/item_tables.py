@@ -60,6 +60,7 @@ def without_unknown(
     if interactions.quarantined is not None:
         bad = interactions.quarantined.union(bad, distinct=False)
     known = interactions.table.semi_join(items.table.select(ITEM_ID), ITEM_ID)
+    known = known.select(*interactions.table.columns)  # a plain table again: an open join takes no further predicates
     return replace(interactions, table=known, quarantined=bad), counts
 
 

@@ -168,6 +168,8 @@ def _read_manifest(place: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         version = manifest["schema_version"]
+        if version == SCHEMA_VERSION:
+            _ = manifest["views"], manifest["item_columns"], manifest["report"], manifest["files"]
     except FileNotFoundError as error:
         raise ArtifactError(f"{place} is not prepared data: it has no {MANIFEST}; run prepare first") from error
     except (OSError, ValueError, KeyError, TypeError) as error:

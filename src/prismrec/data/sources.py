@@ -140,7 +140,7 @@ def _from_parquet(name: str, paths: list[Path], backend: Any) -> Source:
         f"CREATE TEMP VIEW {view} AS SELECT *, ({firsts})[CAST(file_index + 1 AS BIGINT)] + file_row_number "
         f"AS {PLACE} FROM read_parquet([{files}])",
     )
-    return Source(name, backend.table(view), _input_files(paths, counts))
+    return Source(name, engine.named(backend, view), _input_files(paths, counts))
 
 
 def _parquet_rows(path: Path) -> int:
