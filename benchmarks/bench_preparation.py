@@ -122,7 +122,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clicks", type=float, nargs="+", default=[2e6, 20e6], help="sizes to measure")
     parser.add_argument("--threads", type=int, default=2, help="threads of the engine")
-    parser.add_argument("--memory-limit", default="1200MB", help="what the engine may hold before it spills to disk")
+    parser.add_argument("--memory-limit", default="4GB", help="what the engine may hold before it spills to disk")
     parser.add_argument("--json", type=Path, help="also write the results here")
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--generate", action="store_true", help=argparse.SUPPRESS)
