@@ -8,13 +8,16 @@ and a negative that equals one of the contexts is skipped. The gradients are wri
 every pair adds one multiple of a row to another row, so no gradient of a whole table ever exists.
 
 *Differs from `cpu.py`* in when rows change. There each anchor sees the rows that the anchor before it left; here
-`ANCHORS_PER_UPDATE` anchors see the same rows and their steps are added up. The row-wise Adagrad accumulator takes in
-every example's own mean square gradient in both (not the square of their sum), so that rows which a batch meets often
-take as large steps in the one as in the other; here all steps of a batch use the accumulator after it. On a batch in
-which no row occurs twice both give equal tables. Logits beyond +-15 round differently: `cpu.py` bounds each term of
-the loss at 27.6.
+`ANCHORS_PER_UPDATE` anchors see the same rows, and a row takes one step with the sum of its gradients g:
 
-Cost per pair: as `cpu.py` in arithmetic; in memory traffic about four times, since gathered rows are written down.
+    memory += mean(g^2)        row -= learning_rate * g / sqrt(memory)               (row-wise Adagrad)
+
+On a batch in which no row occurs twice both give equal tables. Adding up each example's own step instead was tried: it
+is closer to `cpu.py` where gradients differ, but where a small table meets each row a hundred times per update, and
+all of them pull the same way, it diverges. Logits beyond +-15 round differently: `cpu.py` bounds each term of the loss
+at 27.6.
+
+Cost per pair: as `cpu.py` in arithmetic; several times its memory traffic, since gathered rows are written down.
 """
 
 from __future__ import annotations
@@ -116,8 +119,8 @@ class TorchStep:
         with self._reproducible():
             for part in self._parts(batch):
                 ascent = self._ascend(source, target, target_offsets, part, weight)
-                self._move_targets(target, target_memory, ascent, learning_rate)
-                self._move_sources(source, source_memory, part, ascent, learning_rate)
+                self._climb(target, target_memory, ascent.rows, _outer(ascent.scales, ascent), learning_rate)
+                self._climb(source, source_memory, part.anchors, ascent.source_steps, learning_rate)
                 loss += ascent.loss
         return loss
 
@@ -137,7 +140,7 @@ class TorchStep:
             for part in self._parts(batch):
                 ascent = self._ascend(source, target, no_offsets, part, weight)
                 self._add_rows(gradient, ascent.rows, _outer(-ascent.scales, ascent))
-                self._move_sources(source, source_memory, part, ascent, learning_rate)
+                self._climb(source, source_memory, part.anchors, ascent.source_steps, learning_rate)
                 loss += ascent.loss
         return loss, gradient
 
@@ -205,17 +208,18 @@ class TorchStep:
             anchor_rows=u,
         )
 
-    def _move_targets(self, target: Tensor, memory: Tensor, ascent: _Ascent, learning_rate: float) -> None:
-        """Row-wise Adagrad: each example adds the mean of its squared gradient, then moves its row."""
-        energy = ascent.anchor_rows.square().mean(1)[ascent.owners]
-        memory.index_add_(0, ascent.rows, ascent.scales.square() * energy)
-        rates = learning_rate * memory[ascent.rows].rsqrt()
-        self._add_rows(target, ascent.rows, _outer(ascent.scales * rates, ascent))
+    def _climb(self, table: Tensor, memory: Tensor, rows: Tensor, ascent: Tensor, learning_rate: float) -> None:
+        """Row-wise Adagrad with the summed ascent of each row that occurs in `rows`."""
+        distinct, sums = self._sums_by_row(rows, ascent)
+        memory[distinct] += sums.square().mean(1)
+        table[distinct] += learning_rate * sums * memory[distinct].rsqrt()[:, None]
 
-    def _move_sources(self, source: Tensor, memory: Tensor, part: _Part, ascent: _Ascent, learning_rate: float) -> None:
-        memory.index_add_(0, part.anchors, ascent.source_steps.square().mean(1))
-        rates = learning_rate * memory[part.anchors].rsqrt()
-        self._add_rows(source, part.anchors, rates[:, None] * ascent.source_steps)
+    def _sums_by_row(self, rows: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """The distinct rows in rising order, and the sum of the (n, dim) values of each."""
+        distinct, places = self._torch.unique(rows, return_inverse=True)
+        sums = self._torch.zeros((len(distinct), values.shape[1]), device=self.device)
+        self._add_rows(sums, places, values)
+        return distinct, sums
 
     def _add_rows(self, table: Tensor, rows: Tensor, values: Tensor) -> None:
         """Add (n, dim) values to rows of a table, also where a row occurs more than once."""

@@ -1,0 +1,140 @@
+"""The torch engine against the compiled one, alone and inside the model and the training loop."""
+
+import numpy as np
+import pytest
+
+from prismrec.config import build
+from prismrec.data.prepared import PreparedData, View
+from prismrec.data.sequences import Sequences
+from prismrec.data.vocabulary import Vocabulary
+from prismrec.errors import ConfigError
+from prismrec.models.m2grl import torch_step
+from prismrec.models.m2grl.batches import SkipGramBatch
+from prismrec.models.m2grl.config import M2GRLConfig
+from prismrec.models.m2grl.cpu_engine import CpuEngine
+from prismrec.models.m2grl.model import M2GRL
+from prismrec.models.m2grl.tables import SIDES, initial_state
+
+torch = pytest.importorskip("torch")
+from prismrec.models.m2grl.torch_engine import TorchEngine  # noqa: E402
+
+N_NODES = {"item": 40, "category": 9}
+DIM = 8
+DEVICES = [
+    "cpu",
+    pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")),
+]
+
+
+@pytest.fixture(params=DEVICES)
+def device(request):
+    return request.param
+
+
+def random_state():
+    """Arrays of the right shapes in which nothing is special: no zeros, no identity."""
+    rng = np.random.default_rng(4)
+    state = initial_state(N_NODES, DIM, ["category"], seed=0)
+    for name, array in state.items():
+        noise = rng.uniform(0.1, 0.9, array.shape) if "memory" in name else rng.normal(0, 0.5, array.shape)
+        array += noise.astype(np.float32)
+    return state
+
+
+def inter_batch():
+    """Distinct items, repeating nodes, some negatives equal to the node."""
+    rng = np.random.default_rng(6)
+    return SkipGramBatch(
+        rng.permutation(N_NODES["item"])[:25].astype(np.int32),
+        np.arange(26, dtype=np.int64),
+        rng.integers(0, 6, 25).astype(np.int32),
+        rng.integers(0, 7, (25, 4)).astype(np.int32),
+    )
+
+
+def intra_batch():
+    """No row twice."""
+    rows = np.random.default_rng(7).permutation(N_NODES["item"]).astype(np.int32)
+    return SkipGramBatch(rows[:3], np.array([0, 2, 3, 5]), rows[:5], rows[5:17].reshape(3, 4))
+
+
+def assert_close(engine, other):
+    assert set(engine.state()) == set(other.state())
+    for name, array in engine.state().items():
+        np.testing.assert_allclose(array, other.state()[name], rtol=2e-5, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_inter_view_step_equals_the_compiled_one(device, side):
+    compiled, found = CpuEngine(random_state()), TorchEngine(random_state(), device)
+    losses = [engine.learn_inter("category", side, inter_batch(), 0.3, 0.7) for engine in (compiled, found)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert_close(found, compiled)
+    before = random_state()
+    changed = {name for name, array in found.state().items() if (array != before[name]).any()}
+    assert changed == {
+        f"item.{side}", f"item.{side}_memory", f"category.{side}", f"category.aligned_{side}_memory",
+        f"category.alignment_{side}", f"category.alignment_{side}_memory",
+    }  # fmt: skip
+
+
+def test_intra_view_step_equals_the_compiled_one(device):
+    offsets = np.random.default_rng(8).standard_normal(N_NODES["item"]).astype(np.float32)
+    compiled, found = CpuEngine(random_state()), TorchEngine(random_state(), device)
+    losses = [engine.learn_intra("item", intra_batch(), offsets, 0.3, 0.7) for engine in (compiled, found)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert_close(found, compiled)
+
+
+def test_engine_copies_what_it_begins_with_and_takes_over_what_it_is_given(device):
+    state = random_state()
+    engine = TorchEngine(state, device)
+    engine.learn_inter("category", "source", inter_batch(), 0.3, 0.7)
+    for name, array in random_state().items():
+        np.testing.assert_array_equal(state[name], array)
+    engine.restore(state)
+    for name, array in engine.state().items():
+        np.testing.assert_array_equal(array, state[name])
+
+
+def test_unknown_device_is_refused():
+    with pytest.raises(ConfigError, match=r"training\.device must be cpu or cuda, got 'tpu'"):
+        TorchEngine(random_state(), "tpu")
+
+
+def planted_data():
+    """Two families of items that never meet, each with a category of its own."""
+    rng = np.random.default_rng(0)
+    families = rng.integers(0, 2, 400)
+    sessions = Sequences.from_lists([rng.integers(0, 10, 8) + 10 * family for family in families])
+    categories = Sequences.from_lists([[family] for family in families])
+    nodes = Sequences.from_lists([[item // 10] for item in range(20)])
+    view = View("category", Vocabulary.from_ids(["a", "b"]), nodes, categories)
+    items, users = Vocabulary.from_ids(list(range(20))), Vocabulary.from_ids(list(range(400)))
+    return PreparedData(items, sessions, users, sessions, {"category": view})
+
+
+def trained(implementation, device="cpu", seed=0):
+    config = build(M2GRLConfig, {"embedding_dim": DIM, "popularity_offset": False})
+    model = M2GRL(config, planted_data(), seed=seed, n_threads=1, implementation=implementation, device=device)
+    for epoch in range(5):
+        losses = model.step(epoch, 0, epoch / 5)
+    return model, {task: loss.mean for task, loss in losses.items()}
+
+
+def test_model_learns_the_same_with_either_engine(device, monkeypatch):
+    monkeypatch.setattr(torch_step, "ANCHORS_PER_UPDATE", 16)  # 20 items: with more, each would hardly ever move
+    _, expected = trained("numba")
+    model, losses = trained("torch", device)
+    assert losses == pytest.approx(expected, rel=0.15)
+    item = model.tables()["item"]
+    scores = item.source @ item.target.T
+    assert scores[:10, :10].min() > scores[:10, 10:].max()
+    assert scores[10:, 10:].min() > scores[10:, :10].max()
+
+
+def test_same_seed_same_vectors_other_seed_other_vectors():
+    (one, _), (same, _), (other, _) = trained("torch"), trained("torch"), trained("torch", seed=1)
+    for name, array in one.state().items():
+        assert array.tobytes() == same.state()[name].tobytes(), name
+    assert (one.state()["item.source"] != other.state()["item.source"]).any()
