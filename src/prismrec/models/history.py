@@ -12,7 +12,8 @@ Cost: O(total history length) for the queries, O(n_queries x n_items) for the pr
 
 from __future__ import annotations
 
-from typing import TypeVar
+import copy
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -23,7 +24,7 @@ from pydantic import Field
 from prismrec.config import Section
 from prismrec.data.prepared import PreparedData
 from prismrec.data.sequences import Sequences, ragged_positions
-from prismrec.errors import DataError, NotFittedError
+from prismrec.errors import ConfigError, DataError, NotFittedError
 
 
 class HistorySettings(Section):
@@ -37,6 +38,33 @@ class HistorySettings(Section):
     repeat_weight: float = Field(
         default=0.0, description="times the candidate's own weight in the history; for repeat purchases"
     )
+
+
+class Asked(Protocol):
+    """A model whose query settings are part of its configuration."""
+
+    config: Any
+
+
+AskedT = TypeVar("AskedT", bound=Asked)
+
+
+def asked_with(model: AskedT, config: HistorySettings) -> AskedT:
+    """The same fitted model, shared and not copied, asked with other query settings.
+
+    Raises:
+        ConfigError: the configuration differs in more than the query, so the model would have to be fitted again.
+    """
+    if fit_settings(config) != fit_settings(model.config):
+        raise ConfigError("only the query settings of a fitted model can change; fit it again for the others")
+    other = copy.copy(model)
+    other.config = config
+    return other
+
+
+def fit_settings(config: HistorySettings) -> dict[str, Any]:
+    """What of a configuration the fit depends on: all but the query settings."""
+    return config.model_dump(exclude=set(HistorySettings.model_fields))
 
 
 def query_matrix(histories: Sequences, n_items: int, settings: HistorySettings) -> sp.csr_array:

@@ -41,7 +41,7 @@ class QuerySettings(Section):
         default=0.8, ge=0, le=1, description="weight of an item relative to the one after it; 1 = all alike"
     )
     popularity_weight: FiniteFloat = Field(
-        default=0.0, description="weight of the popularity prior: standardised log(1 + count in training)"
+        default=1.0, description="weight of the popularity prior, log(count): 1 for vectors with model.popularity_offset"
     )
     repeat_weight: FiniteFloat = Field(
         default=0.0, description="bonus for items of the history: this times recency_decay^age, per occurrence"
@@ -196,15 +196,14 @@ class MultiViewScorer:
 
 
 def popularity_prior(counts: ArrayLike) -> NDArray[np.float32]:
-    """(n_items,) float32: log(1 + count), with mean 0 and standard deviation 1 over the items with a count.
+    """(n_items,) float32: log(count), natural, less its mean over the items with a count; never seen counts as 1/2.
 
-    Items never seen lie below all others. Where all counts are alike the deviation is taken as 1.
+    In these units weight 1 adds log p(item): what vectors trained with a popularity offset leave out.
     """
-    log_counts = np.log1p(np.asarray(counts, np.float64))
-    seen = log_counts[log_counts > 0]
-    if not len(seen):
-        return np.zeros(len(log_counts), np.float32)
-    prior: NDArray[np.float32] = ((log_counts - seen.mean()) / (seen.std() or 1.0)).astype(np.float32)
+    seen = np.asarray(counts, np.float64)
+    logs = np.log(np.maximum(seen, 0.5))
+    centre = logs[seen > 0].mean() if (seen > 0).any() else 0.0
+    prior: NDArray[np.float32] = (logs - centre).astype(np.float32)
     return prior
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -80,6 +81,18 @@ class TrainingLog:
     def seconds(self) -> float:
         """Time spent in training steps, all epochs together."""
         return sum(entry.seconds for entry in self.epochs)
+
+    def records(self) -> list[dict[str, Any]]:
+        """One JSON record per epoch, each with the points of its curves: what a bundle keeps."""
+        return [
+            {
+                **asdict(entry),
+                "examples_per_second": entry.examples_per_second,
+                "kept": entry.epoch == self.kept_epoch,
+                "trace": [asdict(point) for point in self.trace if entry.epoch - 1 < point.epoch <= entry.epoch],
+            }
+            for entry in self.epochs
+        ]
 
     def to_json(self) -> str:
         """The log as JSON; `from_json` gives back an equal log, to the last bit of every float."""

@@ -1,0 +1,264 @@
+"""The main job on one screen: tables -> clean log -> training data -> M2GRL -> bundle.
+
+    log, items = read_tables(settings)         data.reading, data.quarantine, data.sessions
+    data       = prepare_log(log, items, ...)  data.preparation
+    fitted     = fit(data, settings)           models.m2grl, training.loop
+    query      = tune_query(...)               evaluation.tuning, on validation data
+    bundle     = Bundle.write(path, contents)  retrieval.bundle
+
+`train` is all of it. `contenders` measures it against others under one protocol.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from prismrec.data.preparation import USERS, prepare
+from prismrec.data.prepared import PreparedData
+from prismrec.data.reading import read_interactions, read_items
+from prismrec.data.schema import ITEM_VIEW, Interactions, ItemTable
+from prismrec.data.sessions import clean
+from prismrec.data.splits import SplitSettings, next_item
+from prismrec.data.vocabulary import Vocabulary
+from prismrec.errors import ConfigError, TrainingError
+from prismrec.evaluation.lists import Catalogue
+from prismrec.evaluation.protocols import EvaluationSettings, evaluate
+from prismrec.evaluation.queries import Queries, queries_from
+from prismrec.evaluation.tuning import Space, Tuned, tune
+from prismrec.models.contract import Recommender
+from prismrec.models.m2grl.model import M2GRL
+from prismrec.retrieval.blend import MultiViewScorer, QuerySettings
+from prismrec.retrieval.bundle import Bundle
+from prismrec.retrieval.bundle_files import BundleContents
+from prismrec.settings import Settings
+from prismrec.training.identity import identity_of
+from prismrec.training.log import TrainingLog
+from prismrec.training.loop import train as run_training
+from prismrec.training.progress import Progress
+
+TUNING_QUERIES = 2_000
+"""How many validation queries are enough to choose the settings of a query."""
+
+TUNING_METRIC = "HR@50"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A trained model with the data it was trained on."""
+
+    model: M2GRL
+    data: PreparedData
+    log: TrainingLog
+
+    def scorer(self, query: QuerySettings) -> MultiViewScorer:
+        """The model as a recommender over item indices."""
+        nodes = {name: view.item_nodes for name, view in self.data.views.items()}
+        return MultiViewScorer(self.model.tables(), nodes, self.data.items.counts, query)
+
+
+def train(
+    settings: Settings,
+    path: str | Path,
+    *,
+    interactions: Any = None,
+    items: Any = None,
+    start: Bundle | None = None,
+    tune_on_validation: bool = True,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Everything from the tables to a bundle on disk.
+
+    The query settings are tuned on each user's last item, with a model that never saw it; the bundle's own model is
+    then trained on all of the log.
+
+    Args:
+        settings: of all stages.
+        path: where the bundle goes; checkpoints of an unfinished run lie beside it, in `<path>.run`.
+        interactions, items: tables at hand (pandas, Polars, Arrow, Ibis, a path) instead of those in the settings.
+        start: warm start: ids of this bundle keep their index and vectors, new ones are added.
+        tune_on_validation: choose the query settings on validation data; else those of `start`, or the settings'.
+        resume: go on with the unfinished run beside `path`.
+        progress: who watches.
+
+    Raises:
+        ConfigError: settings that contradict each other or the data.
+        DataError: the tables are not usable.
+    """
+    path = Path(path)
+    log, item_table = read_tables(settings, interactions, items)
+    query = settings.query if start is None else start.contents.query
+    if tune_on_validation:
+        query = tuned_on_last_items(log, item_table, settings, query, start)
+    data = prepare_log(log, item_table, settings, start)
+    fitted = fit(data, settings, start=start, run_folder=run_folder_of(path), resume=resume, progress=progress)
+    return Bundle.write(path, contents_of(fitted, settings, query))
+
+
+def run_folder_of(bundle_path: Path) -> Path:
+    """Where the checkpoints of a training run lie: beside its bundle."""
+    return bundle_path.with_name(bundle_path.name + ".run")
+
+
+def read_tables(
+    settings: Settings, interactions: Any = None, items: Any = None
+) -> tuple[Interactions, ItemTable | None]:
+    """Read both tables and clean the log: short clicks and repeats gone, sessions numbered.
+
+    Raises:
+        ConfigError: no log is named.
+        DataError: a table is not usable; see `data.reading`.
+    """
+    data = settings.data
+    source = interactions if interactions is not None else data.interactions
+    if isinstance(source, str) and not source:
+        raise ConfigError("there is no click log: set data.interactions in the settings, or pass a table")
+    log = read_interactions(source, data.columns, timestamp_unit=data.timestamp_unit, max_bad_share=data.max_bad_share)
+    item_source = items if items is not None else data.items
+    table = None
+    if not (isinstance(item_source, str) and not item_source):
+        key = data.item_column or data.columns.item
+        table = read_items(item_source, key, max_bad_share=data.max_bad_share, connection=log.table.get_backend())
+    return clean(log, settings.sessions), table
+
+
+def prepare_log(
+    log: Interactions, items: ItemTable | None, settings: Settings, start: Bundle | None = None
+) -> PreparedData:
+    """Training data from a clean log, on the vocabularies of `start` where given."""
+    base: dict[str, Vocabulary] | None = None
+    if start is not None:
+        base = {name: v for name, v in start.contents.vocabularies.items() if name != USERS}
+    return prepare(log, items, settings.views, settings.sessions, base=base)
+
+
+def fit(
+    data: PreparedData,
+    settings: Settings,
+    *,
+    start: Bundle | None = None,
+    validation: Queries | None = None,
+    run_folder: Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Fitted:
+    """Train M2GRL on prepared data.
+
+    Args:
+        validation: queries for early stopping (`training.patience`), from data that are not trained on.
+
+    Raises:
+        TrainingError: something stopped being finite.
+        ConfigError: `patience` without validation queries, or settings that contradict each other.
+    """
+    training = settings.training
+    model = M2GRL(
+        settings.model, data, learning_rate=training.learning_rate, seed=training.seed,
+        n_threads=1 if training.deterministic else training.threads,
+        implementation=training.implementation, device=training.device,
+    )  # fmt: skip
+    identity = {**identity_of(settings.model, "model"), "data": fingerprint_of(data)}
+    if start is not None:
+        model.start_from(start.contents.vectors, start.contents.alignment)
+        identity["start"] = f"{start.manifest.data_fingerprint} {start.manifest.created}"
+
+    def metric() -> float:
+        return validation_score(Fitted(model, data, TrainingLog()).scorer(settings.query), validation, data)
+
+    log = run_training(
+        model, training, run_folder=run_folder, progress=progress, resume=resume,
+        validate=None if validation is None else metric, identity=identity,
+    )  # fmt: skip
+    return Fitted(model, data, log)
+
+
+def tuned_on_last_items(
+    log: Interactions, items: ItemTable | None, settings: Settings, query: QuerySettings, start: Bundle | None = None
+) -> QuerySettings:
+    """Query settings chosen on the last item of up to 2,000 users, with a model that never saw those items."""
+    inner = next(next_item(log, SplitSettings(max_queries=TUNING_QUERIES, min_history=2, seed=settings.training.seed)))
+    data = prepare_log(inner.train, items, settings, start)
+    queries = queries_from(inner.queries, data.items, settings.evaluation.exclude_seen)
+    fitted = fit(data, settings, start=start, validation=queries if settings.training.patience else None)
+    return tune_query(fitted, queries, query).settings
+
+
+def tune_query(fitted: Fitted, queries: Queries, start: QuerySettings) -> Tuned[QuerySettings]:
+    """Choose view weights, recency, prior and repeat bonus on validation queries; vectors stay as they are."""
+    scorer = fitted.scorer(start)
+    space = query_space(fitted.data, start, repeats=not queries.exclude_seen)
+    return tune(start, space, lambda query: validation_score(scorer.with_settings(query), queries, fitted.data))
+
+
+def query_space(data: PreparedData, start: QuerySettings, *, repeats: bool) -> Space:
+    """What tuning tries for each knob of a query, coarse on purpose: fine grids fit the validation noise."""
+    space: dict[str, tuple[Any, ...]] = {f"view_weights.{ITEM_VIEW}": (0.5, 1.0, 1.5, 2.0, 3.0)}
+    space |= {f"view_weights.{view}": (0.0, 0.25, 0.5, 1.0, 2.0) for view in data.views}
+    space |= {"recency_decay": (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0), "history_length": (10, 30, 100, 300)}
+    if start.popularity_weight:  # switched off means off: an ablation must stay one
+        space["popularity_weight"] = (0.25, 0.5, 0.75, 1.0, 1.25)
+    if repeats:
+        space["repeat_weight"] = (0.0, 0.3, 1.0, 2.0, 4.0, 8.0)
+    return space
+
+
+def validation_score(recommender: Recommender, queries: Queries | None, data: PreparedData) -> float:
+    """The metric that tuning and early stopping look at: HR@50 over the whole catalogue."""
+    if queries is None:
+        raise TrainingError("there are no validation queries to score")
+    settings = EvaluationSettings(ks=(50,), exclude_seen=queries.exclude_seen)
+    return evaluate(recommender, queries, settings, Catalogue(data.items.counts)).mean(TUNING_METRIC)
+
+
+def contents_of(
+    fitted: Fitted, settings: Settings, query: QuerySettings, metrics: Mapping[str, float] | None = None
+) -> BundleContents:
+    """What goes into the bundle of a trained model."""
+    data = fitted.data
+    return BundleContents(
+        vectors=fitted.model.tables(),
+        vocabularies={view: data.nodes(view) for view in data.view_names},
+        item_nodes={name: view.item_nodes for name, view in data.views.items()},
+        alignment=fitted.model.alignments(),
+        item_columns=data.item_columns,
+        query=query,
+        config=settings.model_dump(mode="json"),
+        seed=settings.training.seed,
+        data_fingerprint=fingerprint_of(data),
+        metrics=metrics or {},
+        training_log=fitted.log.records(),
+    )
+
+
+def fingerprint_of(data: PreparedData) -> str:
+    """A digest of everything training reads: two runs share it only where they learn from the same data."""
+    digest = hashlib.sha256()
+    for view in data.view_names:
+        sequences, nodes = data.view_sessions(view), data.nodes(view)
+        for array in (sequences.values, sequences.offsets, nodes.counts):
+            digest.update(np.ascontiguousarray(array).data)
+        for buffer in nodes.ids.buffers():
+            digest.update(b"" if buffer is None else buffer)
+    for array in (data.histories.values, data.histories.offsets):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+__all__ = [
+    "Fitted",
+    "contents_of",
+    "fingerprint_of",
+    "fit",
+    "prepare_log",
+    "read_tables",
+    "run_folder_of",
+    "train",
+    "tune_query",
+    "tuned_on_last_items",
+]

@@ -1,0 +1,95 @@
+"""The one TOML file: all sections joined, paths relative to the file that names them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, field_validator
+
+from prismrec.config import Section, apply_overrides, build, read_toml
+from prismrec.data.bundled import bundled_paths
+from prismrec.data.schema import InteractionColumns, TimestampUnit
+from prismrec.data.sessions import SessionSettings
+from prismrec.data.splits import SplitSettings
+from prismrec.data.views import ViewSettings
+from prismrec.evaluation.protocols import EvaluationSettings
+from prismrec.models.baselines import BaselinesConfig
+from prismrec.models.m2grl.config import M2GRLConfig
+from prismrec.retrieval.blend import QuerySettings
+from prismrec.training.loop import TrainingSettings
+
+
+class DataSettings(Section):
+    """Where the tables lie and what their columns mean."""
+
+    name: str = Field(default="", description="name of the data set in tables; the file's folder where empty")
+    interactions: str = Field(default="", description="click log: file, folder, glob, or duckdb:///file.db::table")
+    items: str = Field(default="", description="item table, likewise; empty = none")
+    item_column: str = Field(default="", description="id column of the item table; that of the log where empty")
+    columns: InteractionColumns = Field(default=InteractionColumns(), description="columns of the log")
+    timestamp_unit: TimestampUnit = Field(
+        default="auto", description="auto finds the unit and says so; order = an increasing number without distance"
+    )
+    max_bad_share: float = Field(
+        default=0.05, ge=0, le=1, description="share of bad rows up to which they are set aside and the run goes on"
+    )
+
+
+class Settings(Section):
+    """Everything a run is made of."""
+
+    data: DataSettings = DataSettings()
+    views: dict[str, ViewSettings] = Field(default_factory=dict, description="view name -> item column, or more")
+    sessions: SessionSettings = SessionSettings()
+    model: M2GRLConfig = M2GRLConfig()
+    training: TrainingSettings = TrainingSettings()
+    query: QuerySettings = QuerySettings()
+    split: SplitSettings = SplitSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    baselines: BaselinesConfig = BaselinesConfig()
+
+    @field_validator("views", mode="before")
+    @classmethod
+    def _short_views(cls, views: Any) -> Any:
+        """`category = "product_type"` is short for a view with that column and nothing else."""
+        if not isinstance(views, Mapping):
+            return views
+        return {name: {"column": view} if isinstance(view, str) else view for name, view in views.items()}
+
+
+def read_settings(path: str | Path, overrides: Iterable[str] = ()) -> Settings:
+    """Read a settings file; `overrides` are `section.key=value` as for --set.
+
+    Raises:
+        ConfigError: the file cannot be read, or a key or value in it is wrong; one line per problem.
+    """
+    values = _with_paths_from(read_toml(path), Path(path).resolve().parent)
+    return build(Settings, apply_overrides(values, overrides), str(path))
+
+
+def demo_settings(overrides: Iterable[str] = ()) -> Settings:
+    """The settings of the bundled data: what `prismrec demo` runs."""
+    data = bundled_paths()
+    path = Path(__file__).parent / "data" / "bundled" / "complete_journey.toml"
+    values = read_toml(path)
+    values["data"] |= {"interactions": str(data.clicks), "items": str(data.items)}
+    return build(Settings, apply_overrides(values, overrides), path.name)
+
+
+def _with_paths_from(values: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Relative paths are meant from where the settings file lies, not from where the command was typed."""
+    data = values.get("data")
+    if not isinstance(data, dict):
+        return values
+    located = dict(data)
+    for key in ("interactions", "items"):
+        place = located.get(key)
+        if isinstance(place, str) and place and "://" not in place:
+            located[key] = str(folder / place)
+    located.setdefault("name", folder.name)
+    return {**values, "data": located}
+
+
+__all__ = ["DataSettings", "Settings", "demo_settings", "read_settings"]
