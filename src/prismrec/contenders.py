@@ -62,7 +62,8 @@ SPACES: Mapping[str, Space] = {
         "repeat_weight": (0.0, 0.1, 0.3, 1.0, 3.0),
     },
     "cooccurrence": {
-        "pairs.window": (2, 5, 10, 20), "pairs.direction": ("forward", "symmetric"), "shrinkage": (0.0, 5.0, 20.0),
+        "pairs.window": (2, 5, 10, 20), "pairs.direction": ("forward", "symmetric"),
+        "normalisation": ("cosine", "conditional"), "target_exponent": (0.1, 0.3, 0.5), "shrinkage": (0.0, 10.0, 40.0),
         "recency_decay": _DECAYS, "history_length": _LENGTHS, "popularity_weight": (0.0, 0.01, 0.03, 0.1, 0.3),
         "repeat_weight": (0.0, 0.1, 0.3, 1.0, 3.0),
     },
@@ -139,7 +140,7 @@ def run(
             result = evaluate(trial.recommender, arena.test.queries, settings.evaluation, arena.test.catalogue)
             folds[name].append(result)
             chosen[name], validation[name], seconds[name] = trial.chosen, trial.validation, trial.fit_seconds
-            note(f"{name}: fitted in {trial.fit_seconds:.1f} s, validation HR@50 {trial.validation:.4f}")
+            note(f"{name}: fitted in {trial.fit_seconds:.1f} s, validation score {trial.validation:.4f}")
     experiment = Experiment(
         settings.data.name, settings.split.protocol, tuple(n for n in reference if n in names), seconds
     )
