@@ -1,7 +1,7 @@
 """The main job on one screen: tables -> clean log -> training data -> M2GRL -> bundle.
 
-    log, items = read_tables(settings)         data.reading, data.quarantine, data.sessions
-    data       = prepare_log(log, items, ...)  data.preparation
+    log, items = read_tables(settings)         inputs: data.reading, data.quarantine, data.sessions
+    data       = prepare_log(log, items, ...)  inputs: data.preparation
     fitted     = fit(data, settings)           models.m2grl, training.loop
     query      = tune_query(...)               evaluation.tuning, on validation data
     bundle     = Bundle.write(path, contents)  retrieval.bundle
@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,29 +20,27 @@ from typing import Any
 
 import numpy as np
 
-from prismrec.data.preparation import USERS, prepare
 from prismrec.data.prepared import PreparedData
-from prismrec.data.reading import read_interactions, read_items
 from prismrec.data.schema import ITEM_VIEW, Interactions, ItemTable
 from prismrec.data.sequences import Sequences
-from prismrec.data.sessions import clean
 from prismrec.data.splits import SplitSettings, next_item
-from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError
 from prismrec.evaluation.metrics import MISSED
 from prismrec.evaluation.queries import Queries, queries_from
 from prismrec.evaluation.ranking import rank
 from prismrec.evaluation.tuning import Space, Tuned, tune
+from prismrec.inputs import keep_quarantine, open_tables, prepare_edges, prepare_log, read_tables
 from prismrec.models.contract import Recommender
 from prismrec.models.m2grl.model import M2GRL
 from prismrec.retrieval.blend import MultiViewScorer, QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.bundle_files import BundleContents
+from prismrec.retrieval.manifest import MANIFEST, refuse_foreign
 from prismrec.settings import Settings
 from prismrec.training.identity import identity_of
 from prismrec.training.log import TrainingLog
 from prismrec.training.loop import train as run_training
-from prismrec.training.progress import Progress
+from prismrec.training.progress import Progress, QuietProgress
 
 TUNING_QUERIES = 2_000
 """How many validation queries are enough to choose the settings of a query."""
@@ -80,6 +79,8 @@ def train(
     The query settings are tuned on each user's last item, with a model that never saw it; the bundle's own model is
     then trained on all of the log.
 
+    Rows that reading set aside go to `<path>.quarantine`, and `progress` is told how many and why.
+
     Args:
         settings: of all stages.
         path: where the bundle goes; checkpoints of an unfinished run lie beside it, in `<path>.run`.
@@ -93,14 +94,72 @@ def train(
         ConfigError: settings that contradict each other or the data.
         DataError: the tables are not usable.
     """
-    path = Path(path)
+    path, progress = Path(path), progress or QuietProgress()
+    refuse_foreign(path, MANIFEST)  # before hours of training, not after
     log, item_table = read_tables(settings, interactions, items)
+    for line in keep_quarantine(log, item_table, path.with_name(path.name + ".quarantine")):
+        progress.note(line)
     query = settings.query if start is None else start.contents.query
+    run_folder, tuning_folder = run_folder_of(path), run_folder_of(path) / "tuning"
+    goes_on = resume and (has_checkpoint(run_folder) or not has_checkpoint(tuning_folder))
     if tune_on_validation:
-        query = tuned_on_last_items(log, item_table, settings, query, start)
+        progress.note("tuning: a first model is trained without each user's last item")
+        query = tuned_on_last_items(
+            log, item_table, settings, query, start,
+            run_folder=tuning_folder, resume=resume and has_checkpoint(tuning_folder), progress=progress,
+        )  # fmt: skip
+        progress.note("training: the model of the bundle, on everything")
     data = prepare_log(log, item_table, settings, start)
+    fitted = fit(data, settings, start=start, run_folder=run_folder, resume=goes_on, progress=progress)
+    return _finish(path, contents_of(fitted, settings, query))
+
+
+def train_prepared(
+    data: PreparedData,
+    settings: Settings,
+    path: str | Path,
+    *,
+    start: Bundle | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Bundle:
+    """From prepared data to a bundle on disk, with the query settings of `start`, or those of the settings.
+
+    Args:
+        data: as `prepare_log` or `prepare_edges` made it; its views are trained, whatever the settings name.
+        settings: of model, training and query.
+        path: as for `train`.
+        start: warm start; `data` must have been prepared on it.
+        resume, progress: as for `train`.
+
+    Raises:
+        ConfigError: the data were not prepared on `start`, or the settings contradict the data.
+    """
+    path = Path(path)
+    refuse_foreign(path, MANIFEST)
+    if start is not None:
+        _check_prepared_on(start, data)
     fitted = fit(data, settings, start=start, run_folder=run_folder_of(path), resume=resume, progress=progress)
-    return Bundle.write(path, contents_of(fitted, settings, query))
+    query = settings.query if start is None else start.contents.query
+    return _finish(path, contents_of(fitted, settings, query))
+
+
+def _finish(path: Path, contents: BundleContents) -> Bundle:
+    """Write the bundle; the checkpoints have done their work."""
+    bundle = Bundle.write(path, contents)
+    shutil.rmtree(run_folder_of(path), ignore_errors=True)
+    return bundle
+
+
+def _check_prepared_on(start: Bundle, data: PreparedData) -> None:
+    for view, before in start.contents.vocabularies.items():
+        if view not in data.view_names:
+            raise ConfigError(f"the bundle to start from has a view {view!r} that the prepared data lack")
+        if not data.nodes(view).ids[: len(before)].equals(before.ids):
+            raise ConfigError(
+                f"the prepared data number the nodes of view {view!r} unlike the bundle {start.path}: prepare them "
+                "with --from that bundle"
+            )
 
 
 def run_folder_of(bundle_path: Path) -> Path:
@@ -108,36 +167,9 @@ def run_folder_of(bundle_path: Path) -> Path:
     return bundle_path.with_name(bundle_path.name + ".run")
 
 
-def read_tables(
-    settings: Settings, interactions: Any = None, items: Any = None
-) -> tuple[Interactions, ItemTable | None]:
-    """Read both tables and clean the log: short clicks and repeats gone, sessions numbered.
-
-    Raises:
-        ConfigError: no log is named.
-        DataError: a table is not usable; see `data.reading`.
-    """
-    data = settings.data
-    source = interactions if interactions is not None else data.interactions
-    if isinstance(source, str) and not source:
-        raise ConfigError("there is no click log: set data.interactions in the settings, or pass a table")
-    log = read_interactions(source, data.columns, timestamp_unit=data.timestamp_unit, max_bad_share=data.max_bad_share)
-    item_source = items if items is not None else data.items
-    table = None
-    if not (isinstance(item_source, str) and not item_source):
-        key = data.item_column or data.columns.item
-        table = read_items(item_source, key, max_bad_share=data.max_bad_share, connection=log.table.get_backend())
-    return clean(log, settings.sessions), table
-
-
-def prepare_log(
-    log: Interactions, items: ItemTable | None, settings: Settings, start: Bundle | None = None
-) -> PreparedData:
-    """Training data from a clean log, on the vocabularies of `start` where given."""
-    base: dict[str, Vocabulary] | None = None
-    if start is not None:
-        base = {name: v for name, v in start.contents.vocabularies.items() if name != USERS}
-    return prepare(log, items, settings.views, settings.sessions, base=base)
+def has_checkpoint(run_folder: Path) -> bool:
+    """Whether there is something to resume in a run folder."""
+    return (run_folder / "checkpoint" / "state.json").is_file()
 
 
 def fit(
@@ -185,13 +217,27 @@ def fit(
 
 
 def tuned_on_last_items(
-    log: Interactions, items: ItemTable | None, settings: Settings, query: QuerySettings, start: Bundle | None = None
+    log: Interactions,
+    items: ItemTable | None,
+    settings: Settings,
+    query: QuerySettings,
+    start: Bundle | None = None,
+    *,
+    run_folder: Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
 ) -> QuerySettings:
-    """Query settings chosen on the last item of up to 2,000 users, with a model that never saw those items."""
+    """Query settings chosen on the last item of up to 2,000 users, with a model that never saw those items.
+
+    The other arguments are those of `train` and `fit`.
+    """
     inner = next(next_item(log, SplitSettings(max_queries=TUNING_QUERIES, min_history=2, seed=settings.training.seed)))
     data = prepare_log(inner.train, items, settings, start)
     queries = queries_from(inner.queries, data.items, settings.evaluation.exclude_seen)
-    fitted = fit(data, settings, start=start, validation=queries if settings.training.patience else None)
+    validation = queries if settings.training.patience else None
+    fitted = fit(
+        data, settings, start=start, validation=validation, run_folder=run_folder, resume=resume, progress=progress
+    )
     return tune_query(fitted, queries, query).settings
 
 
@@ -269,10 +315,14 @@ __all__ = [
     "contents_of",
     "fingerprint_of",
     "fit",
+    "has_checkpoint",
+    "open_tables",
+    "prepare_edges",
     "prepare_log",
     "read_tables",
     "run_folder_of",
     "train",
+    "train_prepared",
     "tune_query",
     "tuned_on_last_items",
 ]

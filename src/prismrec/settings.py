@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,14 @@ from prismrec.data.sessions import SessionSettings
 from prismrec.data.splits import SplitSettings
 from prismrec.data.views import ViewSettings
 from prismrec.evaluation.protocols import EvaluationSettings
+from prismrec.graphs.edge_list import EdgeListSettings
+from prismrec.graphs.walks import WalkSettings
 from prismrec.models.baselines import BaselinesConfig
 from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.training.loop import TrainingSettings
+
+_DEMO_FILE = Path(__file__).parent / "data" / "bundled" / "complete_journey.toml"
 
 
 class DataSettings(Section):
@@ -43,6 +49,8 @@ class Settings(Section):
     data: DataSettings = DataSettings()
     views: dict[str, ViewSettings] = Field(default_factory=dict, description="view name -> item column, or more")
     sessions: SessionSettings = SessionSettings()
+    edges: EdgeListSettings = EdgeListSettings()
+    walks: WalkSettings = WalkSettings()
     model: M2GRLConfig = M2GRLConfig()
     training: TrainingSettings = TrainingSettings()
     query: QuerySettings = QuerySettings()
@@ -71,11 +79,14 @@ def read_settings(path: str | Path, overrides: Iterable[str] = ()) -> Settings:
 
 def demo_settings(overrides: Iterable[str] = ()) -> Settings:
     """The settings of the bundled data: what `prismrec demo` runs."""
+    return build(Settings, apply_overrides(tomllib.loads(demo_settings_text()), overrides), _DEMO_FILE.name)
+
+
+def demo_settings_text() -> str:
+    """The demo's settings as the text of a file that works from anywhere: it names the bundled tables in full."""
     data = bundled_paths()
-    path = Path(__file__).parent / "data" / "bundled" / "complete_journey.toml"
-    values = read_toml(path)
-    values["data"] |= {"interactions": str(data.clicks), "items": str(data.items)}
-    return build(Settings, apply_overrides(values, overrides), path.name)
+    places = f"interactions = {json.dumps(str(data.clicks))}\nitems = {json.dumps(str(data.items))}\n"
+    return _DEMO_FILE.read_text(encoding="utf-8").replace("[data]\n", f"[data]\n{places}", 1)
 
 
 def _with_paths_from(values: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -92,4 +103,4 @@ def _with_paths_from(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**values, "data": located}
 
 
-__all__ = ["DataSettings", "Settings", "demo_settings", "read_settings"]
+__all__ = ["DataSettings", "Settings", "demo_settings", "demo_settings_text", "read_settings"]

@@ -1,0 +1,94 @@
+"""What the settings name, read: the click log and the item table, or an edge list, as tables and as training data."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from prismrec.data.preparation import USERS, prepare
+from prismrec.data.prepared import PreparedData
+from prismrec.data.quarantine import write_quarantine
+from prismrec.data.reading import read_interactions, read_items
+from prismrec.data.schema import Interactions, ItemTable
+from prismrec.data.sessions import clean
+from prismrec.data.vocabulary import Vocabulary
+from prismrec.errors import ConfigError
+from prismrec.graphs.edge_list import read_edge_list
+from prismrec.graphs.prepared_graph import prepare_graph
+from prismrec.retrieval.bundle import Bundle
+from prismrec.settings import Settings
+
+
+def read_tables(
+    settings: Settings, interactions: Any = None, items: Any = None
+) -> tuple[Interactions, ItemTable | None]:
+    """Read both tables and clean the log: short clicks and repeats gone, sessions numbered.
+
+    Raises:
+        ConfigError, DataError: as for `open_tables`.
+    """
+    log, table = open_tables(settings, interactions, items)
+    return clean(log, settings.sessions), table
+
+
+def open_tables(
+    settings: Settings, interactions: Any = None, items: Any = None
+) -> tuple[Interactions, ItemTable | None]:
+    """Read both tables, bad rows set aside and nothing else changed.
+
+    Raises:
+        ConfigError: no log is named.
+        DataError: a table is not usable; see `data.reading`.
+    """
+    data = settings.data
+    source = interactions if interactions is not None else data.interactions
+    if isinstance(source, str) and not source:
+        raise ConfigError("there is no click log: set data.interactions in the settings, or pass a table")
+    log = read_interactions(source, data.columns, timestamp_unit=data.timestamp_unit, max_bad_share=data.max_bad_share)
+    item_source = items if items is not None else data.items
+    table = None
+    if not (isinstance(item_source, str) and not item_source):
+        key = data.item_column or data.columns.item
+        table = read_items(item_source, key, max_bad_share=data.max_bad_share, connection=log.table.get_backend())
+    return log, table
+
+
+def prepare_edges(source: str | Path, settings: Settings) -> PreparedData:
+    """Training data from an edge list, for those who have a graph and no log: random walks take the place of sessions.
+
+    Raises:
+        ConfigError: views without an item table.
+        DataError: the file is not an edge list, or a table is not usable.
+    """
+    edges = read_edge_list(str(source), settings.edges)
+    place = settings.data.items
+    key = settings.data.item_column or settings.data.columns.item
+    table = read_items(place, key, max_bad_share=settings.data.max_bad_share) if place else None
+    data = prepare_graph(edges, settings.walks, table, settings.views)
+    aside = {"edges": edges.quarantined, "items": None if table is None else table.quarantined}
+    return replace(data, quarantine={name: rows for name, rows in aside.items() if rows is not None})
+
+
+def prepare_log(
+    log: Interactions, items: ItemTable | None, settings: Settings, start: Bundle | None = None
+) -> PreparedData:
+    """Training data from a clean log, on the vocabularies of `start` where given."""
+    base: dict[str, Vocabulary] | None = None
+    if start is not None:
+        base = {name: v for name, v in start.contents.vocabularies.items() if name != USERS}
+    return prepare(log, items, settings.views, settings.sessions, base=base)
+
+
+def keep_quarantine(log: Interactions, items: ItemTable | None, folder: Path) -> list[str]:
+    """Write the rows that reading set aside into `folder`, and say in words what was read and what was set aside."""
+    told = [f"read {log.notes['rows']:,} rows from {log.notes['source']}; timestamps: {log.notes['timestamps']}"]
+    for name, table in (("interactions", log), ("items", items)):
+        if table is not None and table.quarantined is not None:
+            write_quarantine(table.quarantined, folder / f"{name}.parquet")
+            reasons = ", ".join(f"{n:,} {reason}" for reason, n in table.notes["bad_by_reason"].items())
+            told.append(f"{name}: {table.notes['bad_rows']:,} rows set aside in {folder / name}.parquet: {reasons}")
+    return told
+
+
+__all__ = ["keep_quarantine", "open_tables", "prepare_edges", "prepare_log", "read_tables"]
