@@ -152,7 +152,8 @@ def reference(rows):
         own = sorted(
             (r[2], place, r[1]) for place, r in enumerate(rows) if r[0] == user and (r[3] is None or r[3] >= 2)
         )
-        session, number = [], 0
+        session: list = []
+        number = 0
         for i, (minute, _, item) in enumerate(own):
             if i and minute - own[i - 1][0] >= 30:
                 session, number = [], number + 1

@@ -57,6 +57,7 @@ def test_ids_follow_their_items_when_visits_and_degrees_disagree():
     assert edges.nodes.id_of(0) == "hub"
     assert set(data.items.ids_of([0, 1])) == {"x", "y"}
     assert data.items.counts.tolist() == np.bincount(data.sessions.values).tolist()
+    assert data.item_columns is not None
     assert data.item_columns["item_id"].to_pylist() == data.items.ids.to_pylist()
     after_z = {data.items.id_of(row[1]) for row in data.sessions if data.items.id_of(row[0]) == "z"}
     assert after_z == {"hub"}

@@ -140,8 +140,9 @@ def test_from_scipy_leaves_its_argument_alone_and_drops_zeros():
     ],
 )
 def test_from_edges_refuses_what_is_no_edge(edges, message):
+    sources, targets, weights = edges
     with pytest.raises(DataError, match=message):
-        ViewGraph.from_edges(*edges, (2, 2))
+        ViewGraph.from_edges(sources, targets, weights, (2, 2))
 
 
 # ---- from prepared data ----

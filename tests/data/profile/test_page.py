@@ -31,7 +31,8 @@ class Reader(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.tags, self.ids, self.sources, self.text = [], [], [], [], []
+        self.open: list[str] = []
+        self.tags, self.ids, self.sources, self.text = [], [], [], []
         self.feed(text)
         self.close()
         assert self.open == []
@@ -53,7 +54,7 @@ class Reader(HTMLParser):
 
 
 def specs_of(text):
-    return json.loads(re.search(r'id="plots">(.*?)</script>', text, re.DOTALL)[1])
+    return json.loads(re.search(r'id="plots">(.*?)</script>', text, re.DOTALL).group(1))
 
 
 def test_ids_names_and_values_are_text_and_never_markup(evil):
@@ -104,7 +105,7 @@ def test_every_plot_is_explained(evil):
     text = page(evil, "Profile", LIBRARY)
     for section in re.findall(r"<section.*?</section>", text, re.DOTALL):
         if 'class="plot"' in section:
-            assert len(re.search(r"<p>(.*?)</p>", section, re.DOTALL)[1]) > 60
+            assert len(re.search(r"<p>(.*?)</p>", section, re.DOTALL).group(1)) > 60
 
 
 def test_dark_windows_and_narrow_windows_are_served(evil):
@@ -120,7 +121,7 @@ def test_the_written_page_carries_plotly_and_needs_no_network(evil, tmp_path):
     text = path.read_text(encoding="utf-8")
     assert len(text) > 1_000_000
     assert "plotly.js v" in text[:200_000]
-    own = text.replace(re.search(r"<script>(/\*\*.*?)</script>\n<script>", text, re.DOTALL)[1], "")
+    own = text.replace(re.search(r"<script>(/\*\*.*?)</script>\n<script>", text, re.DOTALL).group(1), "")
     assert "http" not in own
     assert Reader(own).sources == []
     assert list(path.parent.iterdir()) == [path]

@@ -32,6 +32,7 @@ def test_all_parts_speak_of_the_same_log(make_log, make_items):
     assert found.gaps.n == 3
     assert found.coverage[0].interactions_covered == 4 / 5
     assert found.unknown_items == 1
+    assert found.time is not None
     assert sum(count for _, count in found.time.bars) == 5
     assert found.ratings is None
 

@@ -118,7 +118,8 @@ def draw_inter_batch(
 @njit(inline="always")
 def _reach(window: int, states: NDArray[np.uint64], slot: int) -> int:
     """How far an anchor looks: 1..window, each as likely, as in word2vec."""
-    return 1 + next_below(states, slot, window)
+    further: int = next_below(states, slot, window)
+    return 1 + further
 
 
 @njit(parallel=True, cache=True, nogil=True)
