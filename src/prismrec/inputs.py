@@ -82,7 +82,7 @@ def prepare_log(
 
 def keep_quarantine(log: Interactions, items: ItemTable | None, folder: Path) -> list[str]:
     """Write the rows that reading set aside into `folder`, and say in words what was read and what was set aside."""
-    told = [f"read {log.notes['rows']:,} rows from {log.notes['source']}; timestamps: {log.notes['timestamps']}"]
+    told = [f"read {log.notes['rows']:,} rows from {log.notes['source']}; {log.notes['timestamps']}"]
     for name, table in (("interactions", log), ("items", items)):
         if table is not None and table.quarantined is not None:
             write_quarantine(table.quarantined, folder / f"{name}.parquet")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prismrec.data.prepared import PreparedData
 from prismrec.data.schema import ITEM_VIEW, Interactions, ItemTable
@@ -32,6 +33,7 @@ from prismrec.evaluation.tuning import Space, Tuned, tune
 from prismrec.inputs import keep_quarantine, open_tables, prepare_edges, prepare_log, read_tables
 from prismrec.models.contract import Recommender
 from prismrec.models.m2grl.model import M2GRL
+from prismrec.models.m2grl.tables import SIDES
 from prismrec.retrieval.blend import MultiViewScorer, QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.bundle_files import BundleContents
@@ -199,7 +201,7 @@ def fit(
     )  # fmt: skip
     identity = {**identity_of(settings.model, "model"), "data": fingerprint_of(data)}
     if start is not None:
-        model.start_from(start.contents.vectors, start.contents.alignment)
+        model.start_from(start.contents.vectors, _by_side(start.contents.alignment))
         identity["start"] = f"{start.manifest.data_fingerprint} {start.manifest.created}"
 
     validate = None
@@ -251,7 +253,7 @@ def tune_query(fitted: Fitted, queries: Queries, start: QuerySettings) -> Tuned[
 def query_space(data: PreparedData, start: QuerySettings, *, repeats: bool) -> Space:
     """What tuning tries for each knob of a query, coarse on purpose: fine grids fit the validation noise."""
     space: dict[str, tuple[Any, ...]] = {f"view_weights.{ITEM_VIEW}": (0.5, 1.0, 1.5, 2.0, 3.0)}
-    space |= {f"view_weights.{view}": (0.0, 0.25, 0.5, 1.0, 2.0) for view in data.views}
+    space |= {f"view_weights.{view}": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0) for view in data.views}
     space |= {"recency_decay": (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0), "history_length": (10, 30, 100, 300)}
     if start.popularity_weight:  # switched off means off: an ablation must stay one
         space["popularity_weight"] = (0.25, 0.5, 0.75, 1.0, 1.25)
@@ -285,7 +287,7 @@ def contents_of(
         vectors=fitted.model.tables(),
         vocabularies={view: data.nodes(view) for view in data.view_names},
         item_nodes={name: view.item_nodes for name, view in data.views.items()},
-        alignment=fitted.model.alignments(),
+        alignment=_by_view(fitted.model.alignments()),
         item_columns=data.item_columns,
         query=query,
         config=settings.model_dump(mode="json"),
@@ -294,6 +296,17 @@ def contents_of(
         metrics=metrics or {},
         training_log=fitted.log.records(),
     )
+
+
+def _by_view(matrices: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """The alignment matrices as a bundle keeps them: per side view (2, dim, dim), source and target."""
+    views = dict.fromkeys(name.rpartition(".")[0] for name in matrices)
+    return {view: np.stack([matrices[f"{view}.alignment_{side}"] for side in SIDES]) for view in views}
+
+
+def _by_side(matrices: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """The alignment matrices as the model names them: what `_by_view` put together."""
+    return {f"{v}.alignment_{side}": stacked[i] for v, stacked in matrices.items() for i, side in enumerate(SIDES)}
 
 
 def fingerprint_of(data: PreparedData) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -57,6 +58,15 @@ class Settings(Section):
     split: SplitSettings = SplitSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     baselines: BaselinesConfig = BaselinesConfig()
+
+    @field_validator("views")
+    @classmethod
+    def _view_names(cls, views: dict[str, ViewSettings]) -> dict[str, ViewSettings]:
+        """A view's name becomes a file name in the bundle: known before training, not after."""
+        for name in views:
+            if not re.fullmatch(r"[\w-]+", name):
+                raise ValueError(f"the view name {name!r} cannot name a file: use letters, digits, '_' and '-'")
+        return views
 
     @field_validator("views", mode="before")
     @classmethod

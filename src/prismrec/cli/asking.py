@@ -1,0 +1,158 @@
+"""What a bundle answers: `prismrec similar`, `recommend`, `export`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from prismrec.cli.options import AsJson, BundleFolder, HowMany, Weights, weights_of
+from prismrec.cli.terminal import emit, say, show, width
+
+if TYPE_CHECKING:
+    from prismrec.retrieval.bundle import Recommendations
+
+
+WIDEST = 40
+"""Characters of an item's name or category that a table shows."""
+
+
+class Likeness(StrEnum):
+    """What `similar` means by it; the values are those of `retrieval.blend.Similarity`."""
+
+    SOURCE_TARGET = "source_target"
+    COSINE = "cosine"
+
+
+class ExportFormat(StrEnum):
+    """The values are those of `retrieval.export.Format`."""
+
+    PARQUET = "parquet"
+    WORD2VEC = "word2vec"
+    FAISS = "faiss"
+
+
+def similar(
+    bundle: BundleFolder,
+    item: Annotated[str, typer.Argument(metavar="ITEM", help="Id of the item, as in your tables.")],
+    weight: Weights = None,
+    k: HowMany = 20,
+    similarity: Annotated[
+        Likeness, typer.Option(help="source_target: what goes with it or comes after it; cosine: what is used like it.")
+    ] = Likeness.SOURCE_TARGET,
+    as_json: AsJson = False,
+) -> None:
+    """List the items nearest to an item.
+
+    Weights blend the views: `--weight category=0.3` draws items of like categories nearer, `--weight shop=-0.2` pushes
+    those of like shops away. Without any, the item view alone decides.
+
+    Example: `prismrec similar bundle 1029743 --weight item=1 --weight category=0.3 -k 10`
+    """
+    from prismrec.retrieval.bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    wanted = opened.items.parsed(item)
+    found = opened.similar(wanted, k, weights=weights_of(weight), similarity=similarity.value)
+    if as_json:
+        emit({"item_id": wanted, "items": answer_rows(found)})
+    else:
+        show(answer_table(found))
+
+
+def recommend(
+    bundle: BundleFolder,
+    history: Annotated[
+        list[str],
+        typer.Option(metavar="ID", help="Item of the history, in time order, the latest last; repeat it for each."),
+    ],
+    weight: Weights = None,
+    k: HowMany = 20,
+    include_seen: Annotated[bool, typer.Option("--include-seen", help="List items of the history too.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Recommend items after a history.
+
+    Ids that the bundle does not know are named on stderr and left out; if none is known, the most popular items come.
+
+    Example: `prismrec recommend bundle --history 1029743 --history 995242 -k 10`
+    """
+    from prismrec.retrieval.bundle import Bundle
+
+    opened = Bundle.open(bundle)
+    ids = [opened.items.parsed(text) for text in history]
+    found = opened.recommend(ids, k, weights=weights_of(weight), exclude_seen=not include_seen)
+    for unknown in found.unknown_ids:
+        say(f"the bundle does not know {unknown!r}: left out of the history")
+    if len(found.unknown_ids) == len(set(ids)):
+        say("no id of the history is known: these are the most popular items")
+    if as_json:
+        emit({"history": ids, "unknown_ids": found.unknown_ids, "items": answer_rows(found)})
+    else:
+        show(answer_table(found))
+
+
+def export(
+    bundle: BundleFolder,
+    format: Annotated[ExportFormat, typer.Option(help="parquet and word2vec hold vectors; faiss is a search index.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write; an earlier export is replaced.")],
+    as_json: AsJson = False,
+) -> None:
+    """Write a bundle's vectors for other tools: Parquet tables, word2vec text, or a faiss index.
+
+    Example: `prismrec export bundle --format faiss -o index`
+    """
+    from prismrec.retrieval.bundle import Bundle
+    from prismrec.retrieval.export import export as write
+
+    folder = write(Bundle.open(bundle), output, format.value)
+    files = sorted(file.name for file in folder.iterdir())
+    if as_json:
+        emit({"folder": folder, "format": format.value, "files": files})
+    else:
+        show(f"{folder}: {', '.join(files)}")
+
+
+def answer_rows(answers: Recommendations) -> list[dict[str, Any]]:
+    """The answers for --json, best first."""
+    return [{"item_id": a.item_id, "score": a.score, "columns": a.columns} for a in answers]
+
+
+def answer_table(answers: Recommendations, title: str | None = None) -> Table:
+    """The answers as a table: place, id, score, and as much of the item table as the width allows."""
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    ids = [str(answer.item_id) for answer in answers]
+    table.add_column("", justify="right", no_wrap=True)
+    table.add_column("item", no_wrap=True, min_width=max(map(len, ids), default=0))  # an id cut short is no id
+    table.add_column("score", justify="right", no_wrap=True)
+    columns = {name: [_cell(answer.columns[name]) for answer in answers] for name in _columns(answers)}
+    room = width() - max(map(len, ids), default=0) - 20
+    for name, cells in list(columns.items()):
+        wide = min(WIDEST, max(map(len, [name, *cells])))
+        room -= wide + 2
+        if room < 0:
+            del columns[name]
+            continue
+        table.add_column(Text(name), overflow="ellipsis", no_wrap=True, max_width=wide)
+    for place, answer in enumerate(answers):
+        cells = [Text(cells[place]) for cells in columns.values()]
+        table.add_row(str(place + 1), Text(ids[place]), f"{answer.score:.3f}", *cells)
+    return table
+
+
+def _columns(answers: Recommendations) -> list[str]:
+    return list(answers[0].columns) if len(answers) else []
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return ""
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+__all__ = ["ExportFormat", "Likeness", "answer_rows", "answer_table", "export", "recommend", "similar"]

@@ -1,0 +1,122 @@
+"""`prismrec evaluate`: models beside each other, under one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prismrec import __version__
+from prismrec.cli.options import AsJson, ConfigFile, Overrides, names_of
+from prismrec.cli.terminal import as_json as json_text
+from prismrec.cli.terminal import busy, emit, say, show
+
+if TYPE_CHECKING:
+    from prismrec.contenders import Measured
+    from prismrec.settings import Settings
+
+
+def evaluate(
+    config: ConfigFile,
+    models: Annotated[
+        str, typer.Option(metavar="NAME,NAME,...", help="Models to compare; all of them unless given.")
+    ] = "",
+    ablations: Annotated[
+        bool, typer.Option("--ablations", help="Compare M2GRL with itself, one part taken away at a time.")
+    ] = False,
+    metrics: Annotated[
+        str, typer.Option(metavar="METRIC,METRIC,...", help="Columns of the tables, such as HR@10,NDCG@10,MRR@20.")
+    ] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write everything that was measured here, as JSON.")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare models on your data: each tuned on validation data, then measured once on held-out clicks.
+
+    Prints a table for all targets and one for rare ones, with bootstrap intervals and p-values against the best simple
+    baseline (with --ablations: against the whole M2GRL). What is held out is `split.protocol` in the settings.
+
+    Example: `prismrec evaluate shop.toml --models popularity,item_knn,m2grl --set split.protocol=ratio`
+    """
+    from prismrec.contenders import ABLATIONS, BASELINES, DEFAULT, M2GRL
+    from prismrec.files import whole_file
+    from prismrec.pipeline import read_tables
+    from prismrec.settings import read_settings
+
+    if models and ablations:
+        raise typer.BadParameter("choose the models, or the ablations", param_hint="--models / --ablations")
+    settings = read_settings(config, overrides or ())
+    names = ABLATIONS if ablations else names_of(models) or DEFAULT
+    log, items = read_tables(settings)
+    measured = measure(settings, log, items, names, (M2GRL,) if ablations else BASELINES)
+    document = measured_document(measured, settings)
+    if output is not None:
+        with whole_file(output) as partial:
+            partial.write_text(json_text(document) + "\n", encoding="utf-8")
+        say(f"everything that was measured: {output}")
+    if as_json:
+        emit(document)
+    else:
+        show_measured(measured, names_of(metrics))
+
+
+def measure(settings: Settings, log: Any, items: Any, names: Sequence[str], reference: Sequence[str]) -> Measured:
+    """Run the comparison while saying which model's turn it is."""
+    from prismrec.contenders import run
+
+    with _turns(settings, names) as note:
+        return run(log, items, settings, names, reference=reference, note=note)
+
+
+def show_measured(measured: Measured, metrics: Sequence[str] = ()) -> None:
+    """The tables, the protocol line below the last, and what tuning chose."""
+    from prismrec.evaluation.protocols import ALL, RARE
+    from prismrec.evaluation.tables import rich_table
+
+    whole, rare = (rich_table(measured.comparison, metrics, part) for part in (ALL, RARE))
+    whole.caption = None  # the same line stands below the second table
+    show(whole)
+    show(rare)
+    show("Chosen on validation data:")
+    for name, chosen in measured.chosen.items():
+        show(f"  {name}: " + ", ".join(f"{key} {value}" for key, value in flat(chosen)))
+
+
+def measured_document(measured: Measured, settings: Settings) -> dict[str, Any]:
+    """Figures with intervals and p-values, chosen settings, protocol, and the settings behind all of it."""
+    from prismrec.evaluation.tables import to_json
+
+    return {
+        "prismrec_version": __version__,
+        **to_json(measured.comparison),
+        "chosen": measured.chosen,
+        "validation": measured.validation,
+        "config": settings.model_dump(mode="json"),
+    }
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested settings as `section.key`, value."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+@contextmanager
+def _turns(settings: Settings, names: Sequence[str]) -> Iterator[Callable[[str], None]]:
+    """Say which model is at work, and pass on what is told of those that are done."""
+    turns = list(names) * (settings.split.n_folds if settings.split.protocol == "kfold" else 1)
+    titles = [f"{name} ({place} of {len(turns)}): tuning, training, measuring" for place, name in enumerate(turns, 1)]
+    following = iter([*titles, "comparing: bootstrap over users"])
+    with busy(next(following)) as turn:
+        yield lambda done: turn(done, next(following))
+
+
+__all__ = ["evaluate", "flat", "measure", "measured_document", "show_measured"]

@@ -1,0 +1,168 @@
+"""Before training: `prismrec profile` looks at a log, `prismrec prepare` turns it into training data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prismrec.cli.options import AsJson, ConfigFile, Overrides
+from prismrec.cli.terminal import busy, emit, say, show
+
+if TYPE_CHECKING:
+    from prismrec.data.prepared import PreparedData
+    from prismrec.data.profile import Profile
+    from prismrec.settings import Settings
+
+
+def profile(
+    config: ConfigFile,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="PAGE.html", help="Write one page with plots.")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """See what is in a click log before training: counts, curves, sessions, coverage, bots, leakage risks.
+
+    The page needs the extra `profile` (plotly) and no network.
+
+    Example: `prismrec profile shop.toml --output profile.html`
+    """
+    from prismrec.data.profile import write_page
+    from prismrec.settings import read_settings
+
+    settings = read_settings(config, overrides or ())
+    found = profile_of(settings)
+    if output is not None:
+        write_page(found, output, f"Profile of {settings.data.name}" if settings.data.name else "Profile")
+        say(f"page written: {output}")
+    if as_json:
+        emit(json.loads(found.to_json()))
+    else:
+        show("\n".join(profile_lines(found)))
+
+
+def prepare(
+    config: ConfigFile,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")],
+    edges: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Edge list instead of a log: random walks ([walks]) become the sessions."),
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="BUNDLE", help="Number known ids as this bundle does (warm start).")
+    ] = None,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Turn a click log into training data on disk: sessions, histories, views, and the rows that were set aside.
+
+    `prismrec train CONFIG --prepared DIR` trains on it; without this step, train prepares by itself.
+
+    Example: `prismrec prepare shop.toml -o prepared`
+    """
+    from prismrec.data.prepared import save_prepared
+    from prismrec.pipeline import open_tables, prepare_edges, prepare_log
+    from prismrec.retrieval.bundle import Bundle
+    from prismrec.settings import read_settings
+
+    if edges is not None and start is not None:
+        raise typer.BadParameter("walks over a graph start anew: drop it", param_hint="--from")
+    settings = read_settings(config, overrides or ())
+    with busy("preparing"):
+        if edges is not None:
+            data = prepare_edges(edges, settings)
+        else:
+            log, items = open_tables(settings)
+            data = prepare_log(log, items, settings, None if start is None else Bundle.open(start))
+        save_prepared(data, output)
+    if as_json:
+        emit({"folder": output, **data.report})
+    else:
+        show("\n".join(report_lines(data)))
+        show(f"Next: prismrec train {config} --prepared {output} -o bundle")
+
+
+def profile_of(settings: Settings) -> Profile:
+    """The profile of the log that the settings name, with sessions cut as training would cut them."""
+    from prismrec.data.profile import ProfileSettings
+    from prismrec.data.profile import profile as profile_log
+    from prismrec.pipeline import open_tables
+
+    with busy("reading and counting"):
+        log, items = open_tables(settings)
+        chosen = ProfileSettings(session_gap_minutes=settings.sessions.session_gap_minutes)
+        return profile_log(log, items, settings.views, chosen)
+
+
+def profile_lines(found: Profile) -> Iterator[str]:
+    """The profile in a few lines."""
+    counts, sessions = found.counts, found.sessions
+    yield (
+        f"{counts.n_interactions:,} interactions of {counts.n_users:,} users with {counts.n_items:,} items; "
+        f"{counts.sparsity:.2%} sparse, {counts.repeat_share:.0%} repeat an earlier pair"
+    )
+    if counts.quarantined:
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in counts.quarantined.items())
+        yield f"set aside: {reasons}"
+    if found.time is not None:
+        yield f"time: {found.time.first} to {found.time.last}, {found.time.days:,.0f} days"
+    yield (
+        f"per user: median {found.activity.median:,}, at most {found.activity.maximum:,}; the busiest tenth has "
+        f"{found.activity.top_10_percent:.0%}"
+    )
+    yield (
+        f"per item: median {found.popularity.median:,}, at most {found.popularity.maximum:,}; the most popular tenth "
+        f"has {found.popularity.top_10_percent:.0%}"
+    )
+    yield (
+        f"sessions: {sessions.lengths.n:,} (by {sessions.source}), mean length {sessions.lengths.mean:.1f}, "
+        f"{sessions.single_share:.0%} with one interaction"
+    )
+    for view in found.coverage:
+        values = f"{view.n_values:,} values, {view.items_covered:.1%} of the items have one"
+        yield f"view {view.view} ({view.column}): {values}"
+    if found.unknown_items:
+        yield f"items that the item table lacks: {found.unknown_items:,}"
+    if found.suspects.n_users:
+        yield (
+            f"suspected bots: {found.suspects.n_users:,} users with {found.suspects.interactions_share:.1%} of the "
+            "interactions"
+        )
+    for finding in found.findings:
+        yield f"{finding.level}: {finding.message} {finding.advice}"
+
+
+def report_lines(data: PreparedData) -> Iterator[str]:
+    """The report of a preparation, a line per stage."""
+    for stage, values in data.report.items():
+        if isinstance(values, Mapping):
+            for name, text in _stage_lines(stage, values):
+                yield f"{name}: {text}"
+        else:
+            yield f"{_words(stage)}: {values:,}"
+
+
+def _stage_lines(stage: str, values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """One line for the plain values of a stage, one more for each group within it."""
+    plain = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    if plain:
+        yield _words(stage), _pairs(plain)
+    for key, group in values.items():
+        if isinstance(group, Mapping) and group:
+            yield f"{_words(stage)}, {_words(key)}", _pairs(group)
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{_words(k)} {v:,}" if isinstance(v, int) else f"{_words(k)} {v}" for k, v in values.items())
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+__all__ = ["prepare", "profile", "profile_lines", "profile_of", "report_lines"]

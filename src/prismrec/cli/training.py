@@ -1,0 +1,103 @@
+"""`prismrec train`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from prismrec.cli.options import AsJson, ConfigFile, Overrides
+from prismrec.cli.terminal import emit, show
+
+if TYPE_CHECKING:
+    from prismrec.retrieval.bundle import Bundle
+
+
+class ShowProgress(StrEnum):
+    """How training shows how it goes; the values are those of `training.progress.ProgressMode`."""
+
+    BAR = "bar"
+    LINES = "lines"
+    JSON = "json"
+    QUIET = "quiet"
+
+
+def train(
+    config: ConfigFile,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Where the bundle goes; one there is replaced.")],
+    start: Annotated[
+        Path | None,
+        typer.Option(
+            "--from", metavar="BUNDLE", help="Warm start: its ids keep their index and vectors, new are added."
+        ),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that was stopped.")] = False,
+    tune: Annotated[
+        bool | None,
+        typer.Option("--tune/--no-tune", help="Choose the query settings on validation data.", show_default="--tune"),
+    ] = None,
+    prepared: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Train on what `prismrec prepare` wrote (implies --no-tune).")
+    ] = None,
+    progress: Annotated[
+        ShowProgress, typer.Option(help="How to show progress, on stderr; bar needs a terminal, else it is lines.")
+    ] = ShowProgress.BAR,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train M2GRL on your tables and write a bundle that answers.
+
+    First a model is trained without each user's last item, to choose how queries are made (--no-tune leaves that out);
+    then the bundle's own, on everything. Ctrl-C leaves a checkpoint beside the bundle, and the same command with
+    --resume goes on from it.
+
+    Example: `prismrec train shop.toml -o bundle --set training.epochs=10`
+    """
+    from prismrec.data.prepared import load_prepared
+    from prismrec.pipeline import train as run
+    from prismrec.pipeline import train_prepared
+    from prismrec.retrieval.bundle import Bundle
+    from prismrec.settings import read_settings
+    from prismrec.training.progress import make_progress
+
+    if prepared is not None and tune:
+        raise typer.BadParameter("prepared data no longer tell users' last clicks: drop it", param_hint="--tune")
+    settings = read_settings(config, overrides or ())
+    base = None if start is None else Bundle.open(start)
+    watcher = make_progress(progress.value)
+    if prepared is not None:
+        data = load_prepared(prepared)
+        bundle = train_prepared(data, settings, output, start=base, resume=resume, progress=watcher)
+    else:
+        bundle = run(
+            settings, output, start=base, tune_on_validation=tune is not False, resume=resume, progress=watcher
+        )
+    if as_json:
+        emit(bundle_summary(bundle))
+        return
+    first = bundle.items.id_of(0)
+    show(f"{output}: {len(bundle.items):,} items, views {', '.join(bundle.views)}")
+    show(f"Next: prismrec similar {output} {first}")
+    show(f"      prismrec recommend {output} --history {first}")
+
+
+def bundle_summary(bundle: Bundle) -> dict[str, Any]:
+    """What a bundle is, for --json."""
+    manifest = bundle.manifest
+    return {
+        "bundle": bundle.path,
+        "n_items": len(bundle.items),
+        "views": {view: len(nodes) for view, nodes in bundle.contents.vocabularies.items()},
+        "query": manifest.query.model_dump(mode="json"),
+        "seed": manifest.seed,
+        "data_fingerprint": manifest.data_fingerprint,
+        "created": manifest.created,
+        "prismrec_version": manifest.prismrec_version,
+        "metrics": manifest.metrics,
+        "training_log": list(bundle.contents.training_log),
+    }
+
+
+__all__ = ["ShowProgress", "bundle_summary", "train"]
