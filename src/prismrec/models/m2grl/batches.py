@@ -94,25 +94,17 @@ def draw_intra_batch(
 
 
 def draw_inter_batch(
-    sessions: Sequences,
-    rows: NDArray[np.int64],
-    item_nodes: Sequences,
+    items: NDArray[np.int32],
+    nodes: NDArray[np.int32],
     n_negatives: int,
     noise: AliasTable,
     stream: tuple[int, ...],
 ) -> SkipGramBatch:
-    """The item-node examples of some sessions (inter-view task): each occurrence of an item beside one of its nodes.
-
-    An item with several nodes meets one of them at random each time; an item with none is left out. An edge is thus
-    met in proportion to its weight in the cross-view graph.
-    """
-    states = random_states(*stream)
-    items = sessions.take(rows).values
-    anchors, contexts = _draw_edges(items, item_nodes.values, item_nodes.offsets, states)
-    negatives = np.empty((len(anchors), n_negatives), np.int32)
-    n_chunks = -(-len(rows) // ROWS_PER_CHUNK)
-    _fill_negatives(negatives, random_states(*stream, 1, n_slots=max(1, n_chunks)), noise.probability, noise.alias)
-    return SkipGramBatch(anchors, np.arange(len(anchors) + 1, dtype=np.int64), contexts, negatives)
+    """Examples of some item-node edges (inter-view task): anchor i is `items[i]`, its one context `nodes[i]`."""
+    n_chunks = max(1, -(-len(items) // ROWS_PER_CHUNK))
+    negatives = np.empty((len(items), n_negatives), np.int32)
+    _fill_negatives(negatives, random_states(*stream, n_slots=n_chunks), noise.probability, noise.alias)
+    return SkipGramBatch(items, np.arange(len(items) + 1, dtype=np.int64), nodes, negatives)
 
 
 @njit(inline="always")
@@ -197,21 +189,6 @@ def _fill_mixed_negatives(anchors, negatives, states, noise, groups, hard_share)
                     negatives[i, k] = draw_hard(states, slot, anchors[i], groups, noise)
                 else:
                     negatives[i, k] = draw(states, slot, noise.probability, noise.alias)
-
-
-@njit(cache=True, nogil=True)
-def _draw_edges(items, node_values, node_offsets, states):  # type: ignore[no-untyped-def]
-    anchors = np.empty(items.shape[0], np.int32)
-    contexts = np.empty(items.shape[0], np.int32)
-    n = 0
-    for item in items:
-        begin = node_offsets[item]
-        n_nodes = node_offsets[item + 1] - begin
-        if n_nodes > 0:
-            anchors[n] = item
-            contexts[n] = node_values[begin + (next_below(states, 0, n_nodes) if n_nodes > 1 else 0)]
-            n += 1
-    return anchors[:n].copy(), contexts[:n].copy()
 
 
 __all__ = ["SkipGramBatch", "draw_inter_batch", "draw_intra_batch"]

@@ -10,8 +10,8 @@ Recommender Systems", KDD 2020, https://arxiv.org/abs/2005.10110
 Task names: the view's own for intra-view (`item`, `category`, ...), `item-category` for inter-view.
 
 Cost per anchor of a view: 1 + m + K rows of 4 * dim bytes read and written, m contexts, K negatives (`cpu`); an
-inter-view task costs 2 + K/2 rows per item of a session. Memory: 2 tables of 4 * dim bytes per node and view, and the
-sequences.
+inter-view task costs 2 + K/2 rows per edge of the cross-view graph, twice an epoch. Memory: 2 tables of 4 * dim bytes
+per node and view, and the sequences.
 
 Differs from the paper
 - Negatives are shared by an anchor's contexts, weighted by their number: the same loss in expectation, far fewer rows.
@@ -20,8 +20,10 @@ Differs from the paper
   estimation with noise q. The vectors then learn what popularity leaves unexplained, a target that is hardly met stays
   at its prior, and retrieval adds log p back. Switch it off for the plain loss.
 - The inter-view task aligns source vectors with source vectors and target vectors with target vectors, each side with
-  a matrix of its own, on half of the edges each: both sides serve retrieval, and items without clicks need both.
-  It has K/2 negatives, drawn from all nodes; the paper leaves their number open.
+  a matrix of its own: both sides serve retrieval, and items without clicks need both. It has K/2 negatives.
+- An epoch meets every item-node edge once per side, however often the item was clicked. The side information then acts
+  as a prior of the same strength for each item: decisive where clicks are few (all there is where there are none),
+  negligible where they are many. In proportion to clicks it took 0.04 of HR@10 from ML-1M.
 - Row-wise Adagrad with a linear decay instead of the demo's Adam; log-variance instead of sigma with a floor.
 """
 
@@ -48,6 +50,9 @@ from prismrec.models.m2grl.weighting import TaskWeights
 
 CLICKS_PER_STEP = 16_384
 """Session items per step: long against the cost of starting one, short against an epoch."""
+
+EDGE_PASSES = 2
+"""How often an epoch meets each item-node edge: once for either side of the tables."""
 
 FINAL_RATE = 0.01
 """The learning rate falls linearly to this share of itself."""
@@ -105,6 +110,7 @@ class M2GRL:
         self.aligned = tuple(data.views) if config.alignment else ()
         self._item_nodes = {v: data.views[v].item_nodes for v in data.views}
         self._sequences = _sequences(data, config)
+        self._edges = {v: _edges(self._item_nodes[v]) for v in self.aligned}
         self._learning_rate = learning_rate
         self._seed = seed
         self._n_threads = n_threads
@@ -171,37 +177,39 @@ class M2GRL:
         return alignment_matrices(self._engine.state(), self.aligned)
 
     def _learn_intra(self, view: str, epoch: int, step: int, rate: float, weight: float) -> TaskLoss:
+        sequences = self._sequences[view]
         batch = draw_intra_batch(
-            self._sequences[view], self._rows(view, epoch, step), self.config, self._noise[view],
-            (self._seed, epoch, step, self.views.index(view)), self._groups if view == ITEM_VIEW else None,
+            sequences, self._slice(view, len(sequences), epoch, step), self.config, self._noise[view],
+            (self._seed, epoch, step, self._place(view)), self._groups if view == ITEM_VIEW else None,
         )  # fmt: skip
         loss = self._engine.learn_intra(view, batch, self._offsets[view], rate, weight)
         return TaskLoss(loss, batch.n_pairs)
 
     def _learn_inter(self, view: str, epoch: int, step: int, rate: float, weight: float) -> TaskLoss:
-        """The first half of the edges aligns the source vectors, the second half the target vectors."""
-        edges = draw_inter_batch(
-            self._sequences[ITEM_VIEW], self._rows(ITEM_VIEW, epoch, step), self._item_nodes[view],
-            max(1, self.config.negatives // 2), self._noise[view],
-            (self._seed, epoch, step, len(self.views) + self.views.index(view)),
-        )  # fmt: skip
-        half = len(edges.anchors) // 2
-        parts = dict(zip(SIDES, (slice(0, half), slice(half, None)), strict=True))
-        loss = sum(
-            self._engine.learn_inter(view, side, _part_of(edges, part), rate, weight) for side, part in parts.items()
-        )
-        return TaskLoss(loss, len(edges.anchors))
+        """Half of the edges align the source vectors, the others the target vectors."""
+        items, nodes = self._edges[view]
+        chosen = self._slice(f"{ITEM_VIEW}-{view}", len(items), epoch, step)
+        loss = 0.0
+        for side, part in zip(SIDES, np.array_split(chosen, 2), strict=True):
+            batch = draw_inter_batch(
+                items[part], nodes[part], max(1, self.config.negatives // 2), self._noise[view],
+                (self._seed, epoch, step, self._place(f"{ITEM_VIEW}-{view}"), SIDES.index(side)),
+            )  # fmt: skip
+            loss += self._engine.learn_inter(view, side, batch, rate, weight)
+        return TaskLoss(loss, len(chosen))
 
-    def _rows(self, view: str, epoch: int, step: int) -> NDArray[np.int64]:
-        """The sessions of this step: a slice of the epoch's permutation."""
+    def _place(self, task: str) -> int:
+        """The number of a task, which keeps its random numbers apart from those of others."""
+        return self._weights.tasks.index(task)
+
+    def _slice(self, task: str, n: int, epoch: int, step: int) -> NDArray[np.int64]:
+        """What of n sessions or edges this step takes: a slice of the epoch's permutation."""
         if self._orders[0] != epoch:
             self._orders = (epoch, {})
         orders = self._orders[1]
-        if view not in orders:
-            rng = np.random.default_rng([self._seed, epoch, self.views.index(view)])
-            orders[view] = rng.permutation(len(self._sequences[view]))
-        n = len(orders[view])
-        return orders[view][n * step // self.steps_per_epoch : n * (step + 1) // self.steps_per_epoch]
+        if task not in orders:
+            orders[task] = np.random.default_rng([self._seed, epoch, self._place(task)]).permutation(n)
+        return orders[task][n * step // self.steps_per_epoch : n * (step + 1) // self.steps_per_epoch]
 
     def _target_offsets(self, counts: NDArray[np.int64]) -> NDArray[np.float32]:
         """(n_nodes,) log p - log(K q), or zeros; a node never met counts as half a meeting."""
@@ -244,11 +252,10 @@ def _sequences(data: PreparedData, config: M2GRLConfig) -> dict[str, Sequences]:
     return {ITEM_VIEW: data.histories, **sides}
 
 
-def _part_of(batch: SkipGramBatch, part: slice) -> SkipGramBatch:
-    """Some anchors of a batch with one context each."""
-    anchors = batch.anchors[part]
-    offsets = np.arange(len(anchors) + 1, dtype=np.int64)
-    return SkipGramBatch(anchors, offsets, batch.contexts[part], batch.negatives[part])
+def _edges(item_nodes: Sequences) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """(n_edges,) items and (n_edges,) nodes of the cross-view graph, each edge `EDGE_PASSES` times."""
+    items = np.repeat(np.arange(len(item_nodes), dtype=np.int32), item_nodes.lengths)
+    return np.tile(items, EDGE_PASSES), np.tile(item_nodes.values, EDGE_PASSES)
 
 
 __all__ = ["M2GRL", "Engine"]
