@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from prismrec.pipeline import read_tables, train
     from prismrec.retrieval.bundle import Bundle
     from prismrec.retrieval.export import export
-    from prismrec.settings import Settings, read_settings
+    from prismrec.settings import Settings, build_settings, read_settings
 
 _HOMES = {
     "ArtifactError": "prismrec.errors",
@@ -49,6 +49,7 @@ _HOMES = {
     "Settings": "prismrec.settings",
     "TrainingError": "prismrec.errors",
     "UnknownIdError": "prismrec.errors",
+    "build_settings": "prismrec.settings",
     "compare_models": "prismrec.contenders:run",
     "export": "prismrec.retrieval.export",
     "load_prepared": "prismrec.data.prepared",
@@ -90,6 +91,7 @@ __all__ = [
     "TrainingError",
     "UnknownIdError",
     "__version__",
+    "build_settings",
     "compare_models",
     "export",
     "load_prepared",

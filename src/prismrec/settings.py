@@ -87,6 +87,15 @@ def read_settings(path: str | Path, overrides: Iterable[str] = ()) -> Settings:
     return build(Settings, apply_overrides(values, overrides), str(path))
 
 
+def build_settings(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Settings:
+    """Settings from nested values with the keys of the file; paths are relative to where the program runs.
+
+    Raises:
+        ConfigError: a key or value is wrong; one line per problem, with the nearest valid key.
+    """
+    return build(Settings, apply_overrides(values, overrides))
+
+
 def demo_settings(overrides: Iterable[str] = ()) -> Settings:
     """The settings of the bundled data: what `prismrec demo` runs."""
     return build(Settings, apply_overrides(tomllib.loads(demo_settings_text()), overrides), _DEMO_FILE.name)
@@ -113,4 +122,4 @@ def _with_paths_from(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     return {**values, "data": located}
 
 
-__all__ = ["DataSettings", "Settings", "demo_settings", "demo_settings_text", "read_settings"]
+__all__ = ["DataSettings", "Settings", "build_settings", "demo_settings", "demo_settings_text", "read_settings"]

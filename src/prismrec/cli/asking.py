@@ -140,8 +140,8 @@ def answer_table(answers: Recommendations, title: str | None = None) -> Table:
             continue
         table.add_column(Text(name), overflow="ellipsis", no_wrap=True, max_width=wide)
     for place, answer in enumerate(answers):
-        cells = [Text(cells[place]) for cells in columns.values()]
-        table.add_row(str(place + 1), Text(ids[place]), f"{answer.score:.3f}", *cells)
+        sides = [Text(cells[place]) for cells in columns.values()]
+        table.add_row(str(place + 1), Text(ids[place]), f"{answer.score:.3f}", *sides)
     return table
 
 

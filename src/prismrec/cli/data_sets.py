@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from prismrec.cli.options import AsJson
 from prismrec.cli.terminal import emit, show
@@ -30,12 +28,9 @@ def data(context: typer.Context, as_json: AsJson = False) -> None:
         emit([{"name": d.name, "content": d.content, "licence": d.licence, "may_be_passed_on": d.may_ship,
                "page": d.page, "files": d.files, "bundled": d.bundled} for d in found])  # fmt: skip
         return
-    table = Table(box=SIMPLE_HEAD, leading=1, padding=(0, 1, 0, 0))
-    for header in ("name", "content", "licence", "may be passed on"):
-        table.add_column(header, overflow="fold")
     for d in found:
-        table.add_row(d.name, f"{d.content}\n{d.page}", d.licence, "yes" if d.may_ship else "no")
-    show(table)
+        show(f"{d.name}{' (a cut of it is bundled)' if d.bundled else ''}\n  {d.content}")
+        show(f"  {d.licence}; {'may' if d.may_ship else 'may not'} be passed on\n  {d.page}\n")
     show("Next: prismrec data get NAME -o DIR")
 
 

@@ -158,7 +158,8 @@ def _stage_lines(stage: str, values: Mapping[str, Any]) -> Iterator[tuple[str, s
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    return ", ".join(f"{_words(k)} {v:,}" if isinstance(v, int) else f"{_words(k)} {v}" for k, v in values.items())
+    numbers = {key: f"{value:,}" if isinstance(value, int) else value for key, value in values.items()}
+    return ", ".join(f"{_words(key)} {value}" for key, value in numbers.items())
 
 
 def _words(name: str) -> str:
