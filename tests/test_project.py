@@ -291,3 +291,29 @@ def test_bench_runs_every_benchmark_and_tells_which_failed(project):
 def test_help_tells_every_command(project):
     told = make(project).stdout
     assert all(f"make {name}" in told for name in COMMANDS)
+
+
+# ---- the map in docs/ARCHITECTURE.md ----
+
+
+def mapped() -> list[str]:
+    """Every module that the map names, as a path below src/prismrec."""
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text().split("<!-- map -->")[1].split("<!-- end of map -->")[0]
+    found = []
+    for line in re.split(r"^- ", text, flags=re.MULTILINE)[1:]:
+        folder, names = re.match(r"`([\w/]*/)`: (.*)", line, re.DOTALL).groups()
+        found += [f"{folder.lstrip('/')}{name}.py" for name in re.findall(r"(?:^|,\s+)(\w+)\s+\(", names)]
+    return found
+
+
+def test_map_names_every_module_once_and_no_other():
+    modules = [str(path.relative_to(ROOT / "src" / "prismrec")) for path in SOURCES if not path.stem.startswith("__")]
+    assert sorted(mapped()) == sorted(modules)
+
+
+def test_every_file_named_in_the_architecture_exists():
+    text = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    named = set(re.findall(r"(?<![\w/])(?:[a-z0-9_]+/)+[a-z0-9_]+\.py", text))
+    places = (ROOT, ROOT / "src" / "prismrec")
+    assert [name for name in sorted(named) if not any((place / name).is_file() for place in places)] == []
+    assert len(named) > 20
