@@ -41,7 +41,8 @@ class QuerySettings(Section):
         default=0.8, ge=0, le=1, description="weight of an item relative to the one after it; 1 = all alike"
     )
     popularity_weight: FiniteFloat = Field(
-        default=1.0, description="weight of the popularity prior, log(count): 1 for vectors with model.popularity_offset"
+        default=1.0,
+        description="weight of the popularity prior, log(count): 1 for vectors with model.popularity_offset",
     )
     repeat_weight: FiniteFloat = Field(
         default=0.0, description="bonus for items of the history: this times recency_decay^age, per occurrence"

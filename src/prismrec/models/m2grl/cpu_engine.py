@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from numba import njit
+from numba import njit, prange
 from numpy.typing import NDArray
 
 from prismrec.models.m2grl.batches import SkipGramBatch
@@ -47,16 +47,16 @@ class CpuEngine:
         nodes, alignment = s[f"{view}.{side}"], s[f"{view}.alignment_{side}"]
         used, local = compact(batch, len(nodes))
         rows = nodes[used]
-        product = alignment.T @ alignment
+        product = _times(np.ascontiguousarray(alignment.T), alignment)
         loss, gradient = learn_source_only(
-            s[f"item.{side}"], rows @ product, s[f"item.{side}_memory"], local, learning_rate, weight
+            s[f"item.{side}"], _times(rows, product), s[f"item.{side}_memory"], local, learning_rate, weight
         )
-        step = rows.T @ gradient
-        _adagrad_rows(nodes, s[f"{view}.aligned_{side}_memory"], used, gradient @ product, learning_rate)
+        step = _transposed_times(rows, gradient)
+        _adagrad_rows(nodes, s[f"{view}.aligned_{side}_memory"], used, _times(gradient, product), learning_rate)
         _adagrad_matrix(
             alignment,
             s[f"{view}.alignment_{side}_memory"],
-            alignment @ (step + step.T),
+            _times(alignment, step + step.T),
             learning_rate * ALIGNMENT_RATE,
         )
         return loss
@@ -75,6 +75,28 @@ def compact(batch: SkipGramBatch, n_nodes: int) -> tuple[NDArray[np.int64], Skip
     """The nodes that a batch uses, in rising order, and the batch with its contexts and negatives as places in them."""
     used, contexts, negatives = _compact(batch.contexts, batch.negatives, n_nodes)
     return used, SkipGramBatch(batch.anchors, batch.context_offsets, contexts, negatives)
+
+
+@njit(cache=True, nogil=True, fastmath=True, parallel=True)
+def _times(left, right):  # type: ignore[no-untyped-def]
+    """left @ right for a small right side. Not BLAS: its threads spin between our own, and cost more than they do."""
+    product = np.zeros((left.shape[0], right.shape[1]), np.float32)
+    for i in prange(left.shape[0]):
+        for k in range(left.shape[1]):
+            for d in range(right.shape[1]):
+                product[i, d] += left[i, k] * right[k, d]
+    return product
+
+
+@njit(cache=True, nogil=True, fastmath=True)
+def _transposed_times(left, right):  # type: ignore[no-untyped-def]
+    """left.T @ right, summed in the order of the rows."""
+    product = np.zeros((left.shape[1], right.shape[1]), np.float32)
+    for i in range(left.shape[0]):
+        for k in range(left.shape[1]):
+            for d in range(right.shape[1]):
+                product[k, d] += left[i, k] * right[i, d]
+    return product
 
 
 @njit(cache=True, nogil=True)
