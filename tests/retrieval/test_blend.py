@@ -20,15 +20,17 @@ def table(source, target):
 ITEMS = table([[1, 0], [0, 1], [2, 2]], [[1, 1], [3, 0], [0, -1]])
 CATEGORIES = table([[1], [5]], [[2], [-4]])
 CATEGORIES_OF_ITEMS = Sequences.from_lists([[0], [0, 1], []])
-COUNTS = [np.e - 1, np.e**3 - 1, 0]  # log(1 + count) is 1, 3, 0
+COUNTS = [np.e, np.e**3, 0]  # log(count) is 1, 3 and, for the item never seen, log(1/2)
+PRIOR = [-1, 1, -np.log(2) - 2]  # less the mean of the two that were seen
 
 
 def scorer(**values):
+    """The popularity prior is switched off unless asked for."""
     return MultiViewScorer(
         {"item": ITEMS, "category": CATEGORIES},
         {"category": CATEGORIES_OF_ITEMS},
         COUNTS,
-        QuerySettings(**values),
+        QuerySettings(**{"popularity_weight": 0.0, **values}),
     )
 
 
@@ -76,29 +78,40 @@ def test_item_view_may_have_no_weight():
     assert scorer(view_weights={"item": 0.0, "category": 1.0}).score(one(0)).tolist() == [[2, -1, 0]]
 
 
-def test_prior_is_standardised_over_items_with_a_count():
-    assert popularity_prior(COUNTS).tolist() == pytest.approx([-1, 1, -2])  # mean 2, deviation 1
-    assert popularity_prior([0, 0]).tolist() == [0, 0]
+def test_prior_is_the_natural_logarithm_less_its_mean_over_items_with_a_count():
+    assert popularity_prior(COUNTS).tolist() == pytest.approx(PRIOR)
+    assert popularity_prior([8, 2, 0]).tolist() == pytest.approx([np.log(2), -np.log(2), -np.log(8)])
+    assert popularity_prior(COUNTS).dtype == np.float32
+
+
+def test_prior_of_equal_counts_is_zero_and_of_items_never_seen_the_same_for_all():
     assert popularity_prior([7, 7]).tolist() == [0, 0]
+    assert popularity_prior([0, 0]).tolist() == pytest.approx([-np.log(2)] * 2)
     assert popularity_prior([]).tolist() == []
 
 
-def test_prior_has_mean_zero_and_deviation_one():
+def test_differences_of_the_prior_are_log_odds():
     counts = np.array([1, 5, 40, 1000, 0, 3])
-    seen = popularity_prior(counts)[counts > 0]
-    assert seen.mean() == pytest.approx(0, abs=1e-6)
-    assert seen.std() == pytest.approx(1, abs=1e-6)
+    prior = popularity_prior(counts)
+    assert prior[counts > 0].mean() == pytest.approx(0, abs=1e-6)
+    assert np.exp(prior[3] - prior[1]) == pytest.approx(200, rel=1e-5)
+    assert np.exp(prior[4] - prior[0]) == pytest.approx(0.5, rel=1e-5)
 
 
 def test_popularity_weight_adds_the_prior():
     plain, popular = scorer().score(one(0)), scorer(popularity_weight=0.5).score(one(0))
-    assert (popular - plain)[0].tolist() == pytest.approx([-0.5, 0.5, -1])
+    assert (popular - plain)[0].tolist() == pytest.approx((0.5 * np.array(PRIOR)).tolist())
+
+
+def test_by_default_the_prior_weighs_one():
+    unset = MultiViewScorer({"item": ITEMS}, {}, COUNTS)
+    assert unset.score(one(0))[0].tolist() == pytest.approx(scorer(popularity_weight=1.0).score(one(0))[0].tolist())
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, -3.0])
 def test_empty_history_is_answered_by_popularity(weight):
     scores = scorer(popularity_weight=weight, repeat_weight=1.0).score(one())
-    assert scores[0].tolist() == pytest.approx([-1, 1, -2])
+    assert scores[0].tolist() == pytest.approx(PRIOR)
 
 
 def test_repeat_bonus_decays_and_adds_up():
@@ -129,7 +142,7 @@ def test_scores_are_query_times_targets():
 def test_with_settings_shares_the_vectors_and_leaves_the_first_alone():
     first = scorer()
     before = first.score(one(0)).tolist()
-    second = first.with_settings(QuerySettings(view_weights={"category": 1.0}))
+    second = first.with_settings(QuerySettings(view_weights={"category": 1.0}, popularity_weight=0.0))
     assert second.score(one(0)).tolist() == [[2, -1, 0]]
     assert first.score(one(0)).tolist() == before
     assert second.item_vectors("category").source is first.item_vectors("category").source
@@ -138,7 +151,7 @@ def test_with_settings_shares_the_vectors_and_leaves_the_first_alone():
 def test_the_two_similarities_do_not_share_vectors():
     first = scorer()
     before = first.score(one(2)).tolist()
-    cosine = first.with_settings(QuerySettings(similarity="cosine"))
+    cosine = first.with_settings(QuerySettings(similarity="cosine", popularity_weight=0.0))
     assert cosine.score(one(2))[0, 2] == pytest.approx(1)
     assert first.score(one(2)).tolist() == before
     assert cosine.targets[2, :2].tolist() == pytest.approx([np.sqrt(0.5)] * 2)

@@ -187,7 +187,8 @@ class Bundle:
             ConfigError: k is below 1, or an unknown view is weighted.
         """
         index = self.items.index_of(item_id)
-        scorer = self.recommender(_with_weights(QuerySettings(similarity=similarity), weights))
+        plain = QuerySettings(similarity=similarity, popularity_weight=0.0)
+        scorer = self.recommender(_with_weights(plain, weights))
         scores = scorer.score(Sequences.from_lists([[index]]))[0]
         scores[index] = -np.inf
         return self._answer(scores, k, [])
