@@ -105,14 +105,13 @@ def process() -> Callable[..., subprocess.Popen]:
 
 
 @pytest.fixture(scope="session")
-def shop(make_shop, tmp_path_factory) -> Path:
+def shop(make_shop, tmp_path_factory):
     """The settings file of a small shop."""
-    path: Path = make_shop(tmp_path_factory.mktemp("shop"))
-    return path
+    return make_shop(tmp_path_factory.mktemp("shop"))
 
 
 @pytest.fixture(scope="session")
-def bundle(shop, prismrec) -> Path:
+def bundle(shop, prismrec):
     """A bundle trained on it, its query settings not tuned."""
     path = shop.parent / "bundle"
     result = prismrec("train", shop, "-o", path, "--no-tune", "--progress", "quiet")

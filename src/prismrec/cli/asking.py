@@ -49,8 +49,8 @@ def similar(
 ) -> None:
     """List the items nearest to an item.
 
-    Weights blend the views: `--weight category=0.3` draws items of like categories nearer, `--weight shop=-0.2` pushes
-    those of like shops away. Without any, the item view alone decides.
+    Weights blend the views: `--weight category=0.3` draws items nearer whose categories go with its own,
+    `--weight shop=-0.2` pushes such shops away. Without any, the item view alone decides.
 
     Example: `prismrec similar bundle 1029743 --weight item=1 --weight category=0.3 -k 10`
     """

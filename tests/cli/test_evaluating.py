@@ -1,0 +1,81 @@
+"""prismrec evaluate: tables for people, everything for programs."""
+
+import json
+
+import pytest
+
+FAST = ["--set", "training.epochs=1", "--set", "split.max_queries=50"]
+
+
+@pytest.fixture(scope="module")
+def measured(prismrec, shop, tmp_path_factory):
+    """What a small comparison printed, and the file it wrote."""
+    path = tmp_path_factory.mktemp("evaluate") / "results.json"
+    result = prismrec("evaluate", shop, "--models", "popularity,m2grl", "--metrics", "HR@10,MRR@20", "-o", path, *FAST)
+    assert result.exit_code == 0, result.stderr
+    return result, json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_tables_for_all_and_for_rare_targets_with_the_protocol_line_once(measured):
+    shown = measured[0].stdout
+    assert "rare targets" in shown
+    assert "MRR@20" in shown
+    assert "NDCG@10" not in shown
+    assert shown.count("paired bootstrap") == 1
+    assert "Chosen on validation data:\n  popularity: " in shown
+
+
+def test_progress_tells_whose_turn_it_is(measured):
+    notes = measured[0].stderr
+    turns = ["popularity (1 of 2)", "popularity: fitted", "m2grl (2 of 2)", "m2grl: fitted", "comparing"]
+    places = [notes.index(turn) for turn in turns]
+    assert places == sorted(places)
+
+
+def test_file_has_figures_intervals_choices_and_settings(measured):
+    document = measured[1]
+    assert document["protocol"] == "next_item"
+    assert document["n_queries"]["all"] > 0
+    figure = document["models"]["m2grl"]["figures"]["all"]["HR@10"]
+    assert figure["estimate"]["low"] <= figure["estimate"]["mean"] <= figure["estimate"]["high"]
+    assert 0 < figure["difference"]["p_value"] <= 1
+    assert figure["reference"] == "popularity"
+    assert document["chosen"]["m2grl"]["view_weights"]["item"] > 0
+    assert document["config"]["training"]["epochs"] == 1
+
+
+def test_json_on_stdout_is_the_same_document(answer, shop):
+    document = answer("evaluate", shop, "--models", "popularity", *FAST)
+    assert list(document["models"]) == ["popularity"]
+    assert document["models"]["popularity"]["figures"]["all"]["HR@50"]["reference"] == "popularity"
+
+
+def test_ablations_are_compared_with_the_whole_model(answer, shop, monkeypatch):
+    monkeypatch.setattr("prismrec.contenders.ABLATIONS", ("m2grl", "no_alignment"))  # all seven take their time
+    document = answer("evaluate", shop, "--ablations", *FAST)
+    assert list(document["models"]) == ["m2grl", "no_alignment"]
+    assert document["models"]["no_alignment"]["figures"]["all"]["HR@50"]["reference"] == "m2grl"
+
+
+def test_folds_are_announced_one_by_one(prismrec, shop):
+    folds = ["--set", "split.protocol=kfold", "--set", "split.n_folds=2"]
+    result = prismrec("evaluate", shop, "--models", "popularity", *folds, *FAST)
+    assert result.exit_code == 0, result.stderr
+    assert "popularity (1 of 2)" in result.stderr
+    assert "popularity (2 of 2)" in result.stderr
+
+
+def test_unknown_model_names_those_there_are(prismrec, shop):
+    result = prismrec("evaluate", shop, "--models", "bert")
+    assert result.exit_code == 1
+    assert "there is no model 'bert'; there are random, popularity" in result.stderr
+
+
+def test_unknown_metric_names_those_that_were_measured(prismrec, shop):
+    result = prismrec("evaluate", shop, "--models", "popularity", "--metrics", "HR@11", *FAST)
+    assert result.exit_code == 1
+    assert "metric 'HR@11' was not measured" in result.stderr
+
+
+def test_models_and_ablations_exclude_each_other(prismrec, shop):
+    assert prismrec("evaluate", shop, "--models", "ease", "--ablations").exit_code == 2
