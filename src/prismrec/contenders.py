@@ -24,7 +24,15 @@ from prismrec.evaluation.tuning import Space, replaced, tune
 from prismrec.models.baselines import build_baseline
 from prismrec.models.contract import Recommender
 from prismrec.models.history import asked_with, fit_settings
-from prismrec.pipeline import TUNING_QUERIES, fit, prepare_log, tune_query, validation_score
+from prismrec.pipeline import (
+    HISTORY_LENGTHS,
+    RECENCY_DECAYS,
+    TUNING_QUERIES,
+    fit,
+    prepare_log,
+    tune_query,
+    validation_score,
+)
 from prismrec.settings import Settings
 
 M2GRL = "m2grl"
@@ -50,27 +58,22 @@ symmetric contexts, cosine of source vectors."""
 
 ABLATIONS = (M2GRL, "no_alignment", "equal_weights", "cosine", "symmetric", "no_popularity", "single_view")
 
-_DECAYS = (0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
-_LENGTHS = (10, 30, 100, 300)
+_HISTORY: Space = {"recency_decay": RECENCY_DECAYS, "history_length": HISTORY_LENGTHS}
+_PRIORS: Space = {"popularity_weight": (0.0, 0.01, 0.03, 0.1, 0.3), "repeat_weight": (0.0, 0.1, 0.3, 1.0, 3.0)}
 
 SPACES: Mapping[str, Space] = {
     "random": {},
-    "popularity": {"repeat_weight": (0.0, 1.0, 10.0, 100.0), "recency_decay": _DECAYS, "history_length": _LENGTHS},
+    "popularity": {"repeat_weight": (0.0, 1.0, 10.0, 100.0), **_HISTORY},
     "item_knn": {
         "neighbours": (50, 200, 1000), "shrinkage": (0.0, 10.0, 50.0), "weighting": ("none", "tfidf", "bm25"),
-        "recency_decay": _DECAYS, "history_length": _LENGTHS, "popularity_weight": (0.0, 0.01, 0.03, 0.1, 0.3),
-        "repeat_weight": (0.0, 0.1, 0.3, 1.0, 3.0),
+        **_HISTORY, **_PRIORS,
     },
     "cooccurrence": {
         "pairs.window": (2, 5, 10, 20), "pairs.direction": ("forward", "symmetric"),
         "normalisation": ("cosine", "conditional"), "target_exponent": (0.1, 0.3, 0.5), "shrinkage": (0.0, 10.0, 40.0),
-        "recency_decay": _DECAYS, "history_length": _LENGTHS, "popularity_weight": (0.0, 0.01, 0.03, 0.1, 0.3),
-        "repeat_weight": (0.0, 0.1, 0.3, 1.0, 3.0),
+        **_HISTORY, **_PRIORS,
     },
-    "ease": {
-        "regularisation": (50.0, 200.0, 500.0, 1500.0), "recency_decay": _DECAYS, "history_length": _LENGTHS,
-        "popularity_weight": (0.0, 0.01, 0.03, 0.1, 0.3), "repeat_weight": (0.0, 0.1, 0.3, 1.0, 3.0),
-    },
+    "ease": {"regularisation": (50.0, 200.0, 500.0, 1500.0), **_HISTORY, **_PRIORS},
 }  # fmt: skip
 """What tuning tries for each baseline; `repeat_weight` only where seen items are ranked."""
 

@@ -25,12 +25,12 @@ from prismrec.data.prepared import PreparedData
 from prismrec.data.schema import ITEM_VIEW, Interactions, ItemTable
 from prismrec.data.sequences import Sequences
 from prismrec.data.splits import SplitSettings, next_item
-from prismrec.errors import ConfigError
+from prismrec.errors import ArtifactError, ConfigError
 from prismrec.evaluation.metrics import MISSED
 from prismrec.evaluation.queries import Queries, queries_from
 from prismrec.evaluation.ranking import rank
 from prismrec.evaluation.tuning import Space, Tuned, tune
-from prismrec.inputs import keep_quarantine, open_tables, prepare_edges, prepare_log, read_tables
+from prismrec.inputs import keep_quarantine, prepare_log, read_tables
 from prismrec.models.contract import Recommender
 from prismrec.models.m2grl.model import M2GRL
 from prismrec.models.m2grl.tables import SIDES
@@ -46,6 +46,9 @@ from prismrec.training.progress import Progress, QuietProgress
 
 TUNING_QUERIES = 2_000
 """How many validation queries are enough to choose the settings of a query."""
+
+RECENCY_DECAYS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
+HISTORY_LENGTHS = (10, 30, 100, 300)
 
 SCORES_AT_ONCE = 20_000_000
 """Scores that tuning holds in memory at a time: 80 MB."""
@@ -95,15 +98,18 @@ def train(
     Raises:
         ConfigError: settings that contradict each other or the data.
         DataError: the tables are not usable.
+        ArtifactError: `path` holds something other than a bundle, or there is nothing to resume.
+        TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint is left.
     """
     path, progress = Path(path), progress or QuietProgress()
+    run_folder, tuning_folder = run_folder_of(path), run_folder_of(path) / "tuning"
     refuse_foreign(path, MANIFEST)  # before hours of training, not after
+    if resume and not (has_checkpoint(run_folder) or has_checkpoint(tuning_folder)):
+        raise ArtifactError(f"there is no checkpoint in {run_folder}: start without --resume")
     log, item_table = read_tables(settings, interactions, items)
     for line in keep_quarantine(log, item_table, path.with_name(path.name + ".quarantine")):
         progress.note(line)
     query = settings.query if start is None else start.contents.query
-    run_folder, tuning_folder = run_folder_of(path), run_folder_of(path) / "tuning"
-    goes_on = resume and (has_checkpoint(run_folder) or not has_checkpoint(tuning_folder))
     if tune_on_validation:
         progress.note("tuning: a first model is trained without each user's last item")
         query = tuned_on_last_items(
@@ -112,7 +118,8 @@ def train(
         )  # fmt: skip
         progress.note("training: the model of the bundle, on everything")
     data = prepare_log(log, item_table, settings, start)
-    fitted = fit(data, settings, start=start, run_folder=run_folder, resume=goes_on, progress=progress)
+    resume = resume and has_checkpoint(run_folder)
+    fitted = fit(data, settings, start=start, run_folder=run_folder, resume=resume, progress=progress)
     return _finish(path, contents_of(fitted, settings, query))
 
 
@@ -254,7 +261,7 @@ def query_space(data: PreparedData, start: QuerySettings, *, repeats: bool) -> S
     """What tuning tries for each knob of a query, coarse on purpose: fine grids fit the validation noise."""
     space: dict[str, tuple[Any, ...]] = {f"view_weights.{ITEM_VIEW}": (0.5, 1.0, 1.5, 2.0, 3.0)}
     space |= {f"view_weights.{view}": (0.0, 0.25, 0.5, 1.0, 2.0, 4.0) for view in data.views}
-    space |= {"recency_decay": (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0), "history_length": (10, 30, 100, 300)}
+    space |= {"recency_decay": RECENCY_DECAYS, "history_length": HISTORY_LENGTHS}
     if start.popularity_weight:  # switched off means off: an ablation must stay one
         space["popularity_weight"] = (0.25, 0.5, 0.75, 1.0, 1.25)
     if repeats:
@@ -329,8 +336,6 @@ __all__ = [
     "fingerprint_of",
     "fit",
     "has_checkpoint",
-    "open_tables",
-    "prepare_edges",
     "prepare_log",
     "read_tables",
     "run_folder_of",
