@@ -32,7 +32,8 @@ if TYPE_CHECKING:
         TrainingError,
         UnknownIdError,
     )
-    from prismrec.pipeline import read_tables, train
+    from prismrec.inputs import read_tables
+    from prismrec.pipeline import train
     from prismrec.retrieval.bundle import Bundle
     from prismrec.retrieval.export import export
     from prismrec.settings import Settings, build_settings, read_settings
@@ -58,7 +59,7 @@ _HOMES = {
     "read_interactions": "prismrec.data.reading",
     "read_items": "prismrec.data.reading",
     "read_settings": "prismrec.settings",
-    "read_tables": "prismrec.pipeline",
+    "read_tables": "prismrec.inputs",
     "save_prepared": "prismrec.data.prepared",
     "train": "prismrec.pipeline",
 }

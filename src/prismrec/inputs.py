@@ -80,15 +80,25 @@ def prepare_log(
     return prepare(log, items, settings.views, settings.sessions, base=base)
 
 
-def keep_quarantine(log: Interactions, items: ItemTable | None, folder: Path) -> list[str]:
-    """Write the rows that reading set aside into `folder`, and say in words what was read and what was set aside."""
+def reading_notes(log: Interactions, items: ItemTable | None) -> list[str]:
+    """What was read, in words: how many rows, in which unit of time, and what was set aside and why."""
     told = [f"read {log.notes['rows']:,} rows from {log.notes['source']}; {log.notes['timestamps']}"]
     for name, table in (("interactions", log), ("items", items)):
         if table is not None and table.quarantined is not None:
-            write_quarantine(table.quarantined, folder / f"{name}.parquet")
             reasons = ", ".join(f"{n:,} {reason}" for reason, n in table.notes["bad_by_reason"].items())
-            told.append(f"{name}: {table.notes['bad_rows']:,} rows set aside in {folder / name}.parquet: {reasons}")
+            told.append(f"{name}: {table.notes['bad_rows']:,} rows set aside: {reasons}")
     return told
 
 
-__all__ = ["keep_quarantine", "open_tables", "prepare_edges", "prepare_log", "read_tables"]
+def keep_quarantine(log: Interactions, items: ItemTable | None, folder: Path) -> list[str]:
+    """Write the rows that reading set aside into `folder`; returns `reading_notes`, and where the rows are."""
+    told = reading_notes(log, items)
+    for name, table in (("interactions", log), ("items", items)):
+        if table is not None and table.quarantined is not None:
+            path = folder / f"{name}.parquet"
+            write_quarantine(table.quarantined, path)
+            told.append(f"{name}: the rows set aside are in {path}")
+    return told
+
+
+__all__ = ["keep_quarantine", "open_tables", "prepare_edges", "prepare_log", "read_tables", "reading_notes"]

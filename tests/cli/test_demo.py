@@ -74,16 +74,7 @@ def test_bundle_is_asked_as_the_comparison_tuned_it(tour):
     assert manifest.metrics["HR@50"] == pytest.approx(measured)
 
 
-def test_json_is_one_document(answer, shop, tmp_path):
-    found = answer("demo", "-o", tmp_path / "out", *SMALL, *tables_of(shop))
-    assert found["counts"]["n_users"] == 100
-    assert len(found["history"]) == HISTORY
-    assert len(found["recommended"]) == 10
-    assert len(found["similar"]) == 5
-    assert set(found["evaluation"]["models"]) == {"popularity", "cooccurrence", "m2grl"}
-
-
-def test_demo_needs_no_extra(shop, tmp_path):
+def test_demo_needs_no_extra_and_its_json_is_one_document(shop, tmp_path):
     code = (
         "import sys\n"
         "class Absent:\n"
@@ -96,4 +87,9 @@ def test_demo_needs_no_extra(shop, tmp_path):
     command = [sys.executable, "-c", code, "demo", "-o", tmp_path / "out", *SMALL, *tables_of(shop), "--json"]
     result = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout)["recommended"]
+    found = json.loads(result.stdout)
+    assert found["counts"]["n_users"] == 100
+    assert len(found["history"]) == HISTORY
+    assert len(found["recommended"]) == 10
+    assert len(found["similar"]) == 5
+    assert set(found["evaluation"]["models"]) == {"popularity", "cooccurrence", "m2grl"}

@@ -27,6 +27,7 @@ def test_tables_for_all_and_for_rare_targets_with_the_protocol_line_once(measure
 
 def test_progress_tells_whose_turn_it_is(measured):
     notes = measured[0].stderr
+    assert notes.startswith("read ")
     turns = ["popularity (1 of 2)", "popularity: fitted", "m2grl (2 of 2)", "m2grl: fitted", "comparing"]
     places = [notes.index(turn) for turn in turns]
     assert places == sorted(places)

@@ -46,7 +46,7 @@ def demo(
     Example: `prismrec demo --output demo-output`
     """
     from prismrec.contenders import BASELINES, DEFAULT
-    from prismrec.pipeline import read_tables
+    from prismrec.inputs import read_tables
     from prismrec.settings import demo_settings
 
     settings = demo_settings([*(QUICK if quick else ()), *(overrides or ())])
@@ -76,7 +76,8 @@ def _train(
 ) -> tuple[Bundle, PreparedData]:
     """The final model, asked as the comparison tuned it: nothing is tuned twice."""
     from prismrec.contenders import M2GRL
-    from prismrec.pipeline import contents_of, fit, prepare_log
+    from prismrec.inputs import prepare_log
+    from prismrec.pipeline import contents_of, fit
     from prismrec.retrieval.blend import QuerySettings
     from prismrec.retrieval.bundle import Bundle
     from prismrec.training.progress import make_progress

@@ -45,7 +45,7 @@ def evaluate(
     """
     from prismrec.contenders import ABLATIONS, BASELINES, DEFAULT, M2GRL
     from prismrec.files import whole_file
-    from prismrec.pipeline import read_tables
+    from prismrec.inputs import read_tables, reading_notes
     from prismrec.settings import read_settings
 
     if models and ablations:
@@ -53,6 +53,8 @@ def evaluate(
     settings = read_settings(config, overrides or ())
     names = ABLATIONS if ablations else names_of(models) or DEFAULT
     log, items = read_tables(settings)
+    for line in reading_notes(log, items):
+        say(line)
     measured = measure(settings, log, items, names, (M2GRL,) if ablations else BASELINES)
     document = measured_document(measured, settings)
     if output is not None:

@@ -66,7 +66,7 @@ def prepare(
     Example: `prismrec prepare shop.toml -o prepared`
     """
     from prismrec.data.prepared import save_prepared
-    from prismrec.pipeline import open_tables, prepare_edges, prepare_log
+    from prismrec.inputs import open_tables, prepare_edges, prepare_log
     from prismrec.retrieval.bundle import Bundle
     from prismrec.settings import read_settings
 
@@ -91,7 +91,7 @@ def profile_of(settings: Settings) -> Profile:
     """The profile of the log that the settings name, with sessions cut as training would cut them."""
     from prismrec.data.profile import ProfileSettings
     from prismrec.data.profile import profile as profile_log
-    from prismrec.pipeline import open_tables
+    from prismrec.inputs import open_tables
 
     with busy("reading and counting"):
         log, items = open_tables(settings)

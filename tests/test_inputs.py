@@ -1,0 +1,81 @@
+"""Tables named in the settings or passed by hand, and graphs, as training data."""
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from prismrec.errors import ConfigError, DataError
+from prismrec.inputs import keep_quarantine, open_tables, prepare_edges, prepare_log, read_tables, reading_notes
+from prismrec.settings import build_settings
+
+CLICKS = {
+    "user_id": ["a", "a", "a", "b", "b"],
+    "item_id": ["x", "x", "y", "y", "z"],
+    "timestamp": [1_700_000_000 + 60 * minute for minute in (0, 1, 2, 0, 1)],
+}
+ITEMS = {"item_id": ["x", "y", "z"], "kind": ["k", "k", "l"]}
+
+
+@pytest.mark.parametrize("table", [pd.DataFrame, pl.DataFrame, pa.table], ids=["pandas", "polars", "arrow"])
+def test_tables_at_hand_take_the_place_of_those_in_the_settings(table):
+    settings = build_settings({"data": {"interactions": "absent.parquet"}, "views": {"category": "kind"}})
+    log, items = read_tables(settings, table(CLICKS), table(ITEMS))
+    data = prepare_log(log, items, settings)
+    assert sorted(data.items.ids_of(range(3))) == ["x", "y", "z"]
+    assert len(data.views["category"].nodes) == 2
+
+
+def test_open_tables_change_nothing_and_read_tables_clean(tmp_path):
+    pq.write_table(pa.table(CLICKS), tmp_path / "clicks.parquet")
+    settings = build_settings({"data": {"interactions": str(tmp_path / "clicks.parquet")}})
+    opened, no_items = open_tables(settings)
+    assert no_items is None
+    assert opened.table.to_pyarrow().num_rows == 5
+    assert read_tables(settings)[0].table.to_pyarrow().num_rows == 4, "a repeated click is one click"
+
+
+def test_without_a_log_says_what_to_set():
+    with pytest.raises(ConfigError, match="there is no click log: set data"):
+        read_tables(build_settings({}))
+
+
+def test_quarantine_is_written_counted_and_told_of(tmp_path):
+    clicks = {**CLICKS, "item_id": ["x", None, "y", "y", "z"]}
+    items = {"item_id": ["x", "y", "z", "x"], "kind": ["k", "k", "l", "m"]}
+    settings = build_settings({"data": {"max_bad_share": 0.5}})
+    log, table = read_tables(settings, pa.table(clicks), pa.table(items))
+    told = keep_quarantine(log, table, tmp_path / "aside")
+    assert told[1:3] == [
+        "interactions: 1 rows set aside: 1 missing item id",
+        "items: 1 rows set aside: 1 duplicate item id",
+    ]
+    assert told[:3] == reading_notes(log, table)
+    assert pq.read_table(tmp_path / "aside" / "interactions.parquet")["source_row"].to_pylist() == [2]
+    assert pq.read_table(tmp_path / "aside" / "items.parquet")["source_row"].to_pylist() == [4]
+
+
+def test_nothing_bad_writes_nothing(tmp_path):
+    log, items = read_tables(build_settings({}), pa.table(CLICKS), pa.table(ITEMS))
+    told = keep_quarantine(log, items, tmp_path / "aside")
+    assert len(told) == 1
+    assert told[0].startswith("read 5 rows from ")
+    assert not (tmp_path / "aside").exists()
+
+
+def test_edges_become_walks_with_views_of_the_item_table(tmp_path):
+    (tmp_path / "edges.txt").write_text("x y\ny z\nz x\n")
+    pq.write_table(pa.table(ITEMS), tmp_path / "items.parquet")
+    values = {"data": {"items": str(tmp_path / "items.parquet")}, "views": {"category": "kind"}}
+    data = prepare_edges(tmp_path / "edges.txt", build_settings({**values, "walks": {"walks_per_node": 4}}))
+    assert len(data.sessions) == 4 * 3
+    assert len(data.views["category"].nodes) == 2
+    assert len(data.users) == 0
+    assert data.quarantine == {}
+
+
+def test_edges_that_are_none_are_an_error(tmp_path):
+    (tmp_path / "edges.txt").write_text("x\ny\n")
+    with pytest.raises(DataError, match="expected source, target and perhaps a weight"):
+        prepare_edges(tmp_path / "edges.txt", build_settings({}))
