@@ -45,8 +45,8 @@ def test_weights_are_half_the_inverse_variance():
 
 def test_a_step_goes_down_the_gradient_of_the_joint_loss():
     weights, means = learned(), np.array([2.0, 0.7, 0.1])
-    start = weights.log_variances[:] = [0.3, -0.2, 0.5]
-    start = np.array(start)
+    start = np.array([0.3, -0.2, 0.5])
+    weights.log_variances[:] = start
     weights.learn(losses(*means))
     for place in range(len(TASKS)):
         nudge = 1e-5 * np.eye(len(TASKS))[place]
