@@ -256,7 +256,7 @@ def learn_source_only(
         source, target, source, gradient, source_memory, source_memory, np.zeros(len(target), np.float32),
         *batch, np.float32(learning_rate), np.float32(weight), n_threads, len(target),
     )  # fmt: skip
-    return float(loss), gradient.reshape(n_threads, len(target), -1).sum(axis=0)
+    return float(loss), gradient.reshape(n_threads, *target.shape).sum(axis=0)
 
 
 def skip_gram_gradients(
