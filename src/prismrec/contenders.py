@@ -59,7 +59,10 @@ symmetric contexts, cosine of source vectors."""
 ABLATIONS = (M2GRL, "no_alignment", "equal_weights", "cosine", "symmetric", "no_popularity", "single_view")
 
 _HISTORY: Space = {"recency_decay": RECENCY_DECAYS, "history_length": HISTORY_LENGTHS}
-_PRIORS: Space = {"popularity_weight": (0.0, 0.01, 0.03, 0.1, 0.3), "repeat_weight": (0.0, 0.1, 0.3, 1.0, 3.0)}
+_PRIORS: Space = {
+    "popularity_weight": (0.0, 0.01, 0.03, 0.1, 0.3),
+    "repeat_weight": (-1.0, -0.1, 0.0, 0.1, 0.3, 1.0, 3.0),
+}
 
 SPACES: Mapping[str, Space] = {
     "random": {},

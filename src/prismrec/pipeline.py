@@ -265,7 +265,7 @@ def query_space(data: PreparedData, start: QuerySettings, *, repeats: bool) -> S
     if start.popularity_weight:  # switched off means off: an ablation must stay one
         space["popularity_weight"] = (0.25, 0.5, 0.75, 1.0, 1.25)
     if repeats:
-        space["repeat_weight"] = (0.0, 0.3, 1.0, 2.0, 4.0, 8.0)
+        space["repeat_weight"] = (-8.0, -4.0, -2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
     return space
 
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import difflib
 import json
+from typing import Any
+from collections.abc import Mapping
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,12 +123,12 @@ def settings_text(data_set: DataSet, tables: Tables) -> str:
     data = {"interactions": "clicks.parquet", "items": "items.parquet", "timestamp_unit": data_set.time_unit}
     if data_set.time_unit == "auto":
         del data["timestamp_unit"]
-    sections = (("data", data), ("data.columns", columns), ("views", views))
+    sections = (("data", data), ("data.columns", columns), ("views", views), *data_set.settings.items())
     parts = [_section(name, values) for name, values in sections]
     return f"# {data_set.name}: {data_set.content}\n\n" + "\n".join(parts)
 
 
-def _section(name: str, values: dict[str, str]) -> str:
+def _section(name: str, values: Mapping[str, Any]) -> str:
     return f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -62,6 +63,7 @@ class DataSet:
         views: view name to column of `items`; those whose column the import lacks are left out of the settings.
         downloads: what `get` fetches; empty where the source offers nothing that can be read directly.
         time_unit: unit of the time column, as `read_interactions` knows them; "order" where there is no clock.
+        settings: further sections of its settings file, chosen on validation data.
         bundled: whether a cut lies inside the package, used where nothing is named.
     """
 
@@ -76,6 +78,7 @@ class DataSet:
     views: Mapping[str, str] = field(default_factory=dict)
     downloads: tuple[Download, ...] = ()
     time_unit: str = "auto"
+    settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     bundled: bool = False
 
 

@@ -23,6 +23,14 @@ DATA_SETS = (
             user="household_id", item="product_id", time="transaction_timestamp", session="basket_id"
         ),
         views={"category": "product_type", "shop": "manufacturer_id"},
+        settings={
+            "model": {"sequences": "histories", "window": 15, "context": "symmetric"},
+            "training": {"epochs": 8, "learning_rate": 0.1},
+            "query": {"history_length": 300, "recency_decay": 0.98, "popularity_weight": 0.75, "repeat_weight": 3.0},
+            "query.view_weights": {"item": 1.0, "category": 2.0},
+            "split": {"min_history": 4, "history": "user"},
+            "baselines.ease": {"max_items": 4000},
+        },
         bundled=True,
     ),
     DataSet(
@@ -35,6 +43,13 @@ DATA_SETS = (
         read=online_retail.read,
         columns=InteractionColumns(user="customer_id", item="stock_code", time="invoice_date", session="invoice_no"),
         views={"category": "code_prefix", "word": "word"},
+        settings={
+            "model": {"sequences": "histories", "context": "symmetric"},
+            "training": {"epochs": 30, "learning_rate": 0.2},
+            "query": {"history_length": 10, "recency_decay": 0.5, "repeat_weight": -4.0},
+            "query.view_weights": {"item": 2.0},
+            "split": {"min_history": 4, "history": "user", "max_queries": 10_000},
+        },
         downloads=(
             Download(
                 "https://archive.ics.uci.edu/static/public/352/online+retail.zip",
@@ -53,6 +68,14 @@ DATA_SETS = (
         read=movielens.read,
         columns=InteractionColumns(user="user_id", item="movie_id", time="timestamp", rating="rating"),
         views={"genre": "genres", "director": "directors", "year": "year"},
+        settings={
+            "model": {"sequences": "histories", "embedding_dim": 128},
+            "training": {"epochs": 16, "learning_rate": 0.2},
+            "query": {"history_length": 30, "recency_decay": 0.7},
+            "query.view_weights": {"item": 1.5},
+            "split": {"history": "user", "max_queries": 10_000},
+            "evaluation": {"exclude_seen": True},
+        },
         downloads=(
             Download(
                 "https://files.grouplens.org/datasets/movielens/ml-1m.zip",
