@@ -102,7 +102,7 @@ class M2GRL:
             device: "cpu", or "cuda" with torch.
 
         Raises:
-            DataError: no session has two items.
+            DataError: no session has two items, or none meets a node of some view.
             ConfigError: `hard_view` is no view; fixed weights do not fit the tasks; no such device.
         """
         self.config = config
@@ -118,6 +118,9 @@ class M2GRL:
             raise DataError("there is nothing to learn from: no sequence has two items")
         n_nodes = {v: len(data.nodes(v)) for v in self.views}
         self._counts = {v: np.bincount(s.values, minlength=n_nodes[v]) for v, s in self._sequences.items()}
+        for view in self.views:
+            if not self._counts[view].any():
+                raise DataError(f"no sequence meets a node of view {view!r}: check its column, or leave the view out")
         self._noise = {
             v: build_alias_table(popularity_weights(n, config.negative_power)) for v, n in self._counts.items()
         }
