@@ -13,6 +13,7 @@ from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError, DataError, TrainingError
 from prismrec.models.m2grl import model as model_module
+from prismrec.models.m2grl.batches import draw_intra_batch
 from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.models.m2grl.model import EDGE_PASSES, FINAL_RATE, M2GRL
 from prismrec.training.loop import TrainingSettings, train
@@ -84,11 +85,10 @@ def test_more_steps_than_edges_leave_some_steps_without(planted):
 
 def test_each_epoch_has_an_order_of_its_own(planted, monkeypatch):
     met = []
-    drawn = model_module.draw_intra_batch
 
     def recorded(sessions, rows, *rest):
         met.append(rows.tolist())
-        return drawn(sessions, rows, *rest)
+        return draw_intra_batch(sessions, rows, *rest)
 
     monkeypatch.setattr(model_module, "draw_intra_batch", recorded)
     model = built(planted(()))
