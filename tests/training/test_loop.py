@@ -71,7 +71,7 @@ def assert_equal_states(one, other):
 
 def test_defaults_are_the_documented_ones():
     chosen = TrainingSettings()
-    assert (chosen.epochs, chosen.learning_rate, chosen.patience, chosen.checkpoint_minutes) == (20, 0.05, 0, 5.0)
+    assert (chosen.epochs, chosen.learning_rate, chosen.patience, chosen.checkpoint_minutes) == (20, 0.2, 0, 5.0)
     assert len(TrainingSettings.model_fields) <= 12
     assert all(field.description for field in TrainingSettings.model_fields.values())
 
@@ -459,7 +459,7 @@ def interrupted_run(toy, folder, identity=None):
     [
         ({"epochs": 5}, r"training\.epochs was 4, is 5"),
         ({"seed": 1}, r"training\.seed was 0, is 1"),
-        ({"learning_rate": 0.01}, r"training\.learning_rate was 0\.05, is 0\.01"),
+        ({"learning_rate": 0.01}, r"training\.learning_rate was 0\.2, is 0\.01"),
     ],
 )
 def test_resuming_with_other_settings_is_refused(toy, tmp_path, changed, message):

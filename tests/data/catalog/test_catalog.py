@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from prismrec.data.bundled import bundled_paths
 from prismrec.data.catalog import DATA_SETS, available, find, get
 from prismrec.errors import DataError
 
@@ -54,19 +55,10 @@ def test_complete_journey_needs_no_network(tmp_path):
     result = get("complete-journey", tmp_path / "cj")
     assert (result.n_clicks, result.n_items) == (100_000, 23_945)
     settings = tomllib.loads(result.settings.read_text())
-    assert settings == {
-        "data": {
-            "interactions": "clicks.parquet",
-            "items": "items.parquet",
-            "columns": {
-                "user": "household_id",
-                "item": "product_id",
-                "time": "transaction_timestamp",
-                "session": "basket_id",
-            },
-        },
-        "views": {"category": "product_type", "shop": "manufacturer_id"},
-    }
+    bundled = tomllib.loads((bundled_paths().clicks.parent / "complete_journey.toml").read_text())
+    del bundled["data"]["name"]
+    bundled["data"] |= {"interactions": "clicks.parquet", "items": "items.parquet"}
+    assert settings == bundled, "the demo and the import of its data should run with the same settings"
     columns = pq.read_schema(tmp_path / "cj" / "clicks.parquet").names
     assert set(settings["data"]["columns"].values()) <= set(columns)
 
