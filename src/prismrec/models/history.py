@@ -40,6 +40,20 @@ class HistorySettings(Section):
     )
 
 
+class Recency(Protocol):
+    """What of a history counts, and how fast it fades."""
+
+    @property
+    def history_length(self) -> int:
+        """Latest items that count; 0 = all."""
+        ...
+
+    @property
+    def recency_decay(self) -> float:
+        """Weight of an item relative to the one after it."""
+        ...
+
+
 class Asked(Protocol):
     """A model whose query settings are part of its configuration."""
 
@@ -67,7 +81,7 @@ def fit_settings(config: HistorySettings) -> dict[str, Any]:
     return config.model_dump(exclude=set(HistorySettings.model_fields))
 
 
-def query_matrix(histories: Sequences, n_items: int, settings: HistorySettings) -> sp.csr_array:
+def query_matrix(histories: Sequences, n_items: int, settings: Recency) -> sp.csr_array:
     """(n_queries, n_items) float32: each history as recency weights; an item that occurs twice adds both.
 
     Raises:

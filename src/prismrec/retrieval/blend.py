@@ -22,9 +22,10 @@ from scipy import sparse
 
 from prismrec.config import Section
 from prismrec.data.schema import ITEM_VIEW
-from prismrec.data.sequences import Sequences, ragged_positions
+from prismrec.data.sequences import Sequences
 from prismrec.errors import ConfigError, DataError
 from prismrec.models.contract import EmbeddingTable
+from prismrec.models.history import query_matrix
 
 Similarity = Literal["source_target", "cosine"]
 
@@ -133,11 +134,11 @@ class MultiViewScorer:
         Returns:
             (n_queries, total_dim + 1) float32, zero in the columns of views without weight.
         """
-        return self._query(self._history_decays(histories))
+        return self._query(query_matrix(histories, self.n_items, self.settings))
 
     def score(self, histories: Sequences) -> NDArray[np.float32]:
         """Score the whole catalogue: (n_queries, n_items) float32, higher is better."""
-        decays = self._history_decays(histories)
+        decays = query_matrix(histories, self.n_items, self.settings)
         query = self._query(decays)
         scores = np.outer(query[:, -1], self.prior)
         for view in self._weighted_views():
@@ -156,17 +157,6 @@ class MultiViewScorer:
             query[:, self.columns[view]] = np.float32(weight) * (weights @ self.item_vectors(view).source)
         query[:, -1] = np.where(empty, 1.0, self.settings.popularity_weight)
         return query
-
-    def _history_decays(self, histories: Sequences) -> sparse.csr_array:
-        """(n_queries, n_items) sparse float32: decay^age per item, summed over its occurrences."""
-        ends = np.asarray(histories.offsets[1:])
-        lengths = np.minimum(histories.lengths, self.settings.history_length)
-        positions = ragged_positions(ends - lengths, lengths)
-        ages = np.repeat(ends, lengths) - 1 - positions
-        decays = (self.settings.recency_decay**ages).astype(np.float32)
-        rows = np.repeat(np.arange(len(histories)), lengths)
-        shape = (len(histories), self.n_items)
-        return sparse.coo_array((decays, (rows, histories.values[positions])), shape=shape).tocsr()
 
     def _weighted_views(self) -> dict[str, float]:
         return {view: weight for view, weight in self.settings.view_weights.items() if weight}

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import difflib
 import json
-from typing import Any
-from collections.abc import Mapping
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pyarrow as pa
