@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -133,13 +135,15 @@ def _show_answers(bundle: Bundle, answers: dict[str, Any]) -> None:
 
 def _show_next(output: Path, answers: dict[str, Any]) -> None:
     bundle, config, last = output / "bundle", output / "prismrec.toml", answers["history"][-1]
+    command = "prismrec" if shutil.which("prismrec") else sys.argv[0]  # make demo leaves it in .venv/bin
     for line in (
         f"In {output}: bundle (the model), results.json (all figures), prismrec.toml (settings, to copy for your data)",
         "Next:",
-        f"  prismrec similar {bundle} {last} --weight item=1 --weight category=0.3 --weight shop=-0.2",
-        f"  prismrec recommend {bundle} --history {answers['history'][0]} --history {last}",
-        f"  prismrec profile {config} --output {output / 'profile.html'}",
-        f"  prismrec evaluate {config} --ablations",
+        f"  {command} similar {bundle} {last} --weight item=1 --weight category=0.3 --weight shop=-0.2",
+        f"  {command} recommend {bundle} --history {answers['history'][0]} --history {last}",
+        f"  {command} profile {config}",
+        f"  {command} evaluate {config} --ablations",
+        f"  {command} evaluate {config} --set split.protocol=next_in_session",
     ):
         show(line)
 
