@@ -19,7 +19,7 @@ from prismrec.errors import DataError
 from prismrec.evaluation.protocols import ALL, EvaluationSettings, Results
 from prismrec.evaluation.significance import Bootstrap, Difference, Estimate, bootstrap
 
-DEFAULT_METRICS = ("HR@10", "HR@50", "NDCG@10")
+DEFAULT_METRICS = ("HR@10", "HR@50", "NDCG@10", "AUC")
 """The columns of a table for which none were chosen, as far as they were measured."""
 
 _NO_FIGURE = "–"

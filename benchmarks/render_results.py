@@ -1,0 +1,57 @@
+"""Markdown tables from what `prismrec evaluate -o FILE.json` wrote.
+
+python benchmarks/render_results.py RESULTS.json [RESULTS.json ...] > tables.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+METRICS = ("HR@10", "HR@50", "NDCG@10", "AUC")
+
+
+def cell(figure: dict[str, Any]) -> str:
+    """Mean, interval and difference to the reference, as one cell."""
+    estimate, difference = figure["estimate"], figure["difference"]
+    text = f"{estimate['mean']:.3f} [{estimate['low']:.3f}, {estimate['high']:.3f}]"
+    if difference is None:
+        return text
+    p = "p < 0.001" if difference["p_value"] <= 0.001 else f"p = {difference['p_value']:.3f}"
+    return f"{text} {difference['mean']:+.3f}, {p}"
+
+
+def table(results: dict[str, Any], part: str) -> str:
+    """One slice of one comparison."""
+    counts = results["counts"]
+    unknown = f"{counts.get('unknown_targets', 0):,} targets are not in training and count as misses"
+    seen = "seen items are not ranked" if results["exclude_seen"] else "seen items are ranked too"
+    lines = [
+        f"**{results['data']}, `{results['protocol']}`, {part} targets**: {results['n_queries'][part]:,} queries, "
+        f"{results['n_items']:,} items ranked; {unknown}; {seen}.",
+        "",
+        "| model | " + " | ".join(METRICS) + " | fit (s) |",
+        "|---" * (len(METRICS) + 2) + "|",
+    ]
+    for name, model in results["models"].items():
+        figures = model["figures"].get(part, {})
+        cells = [cell(figures[metric]) if metric in figures else "–" for metric in METRICS]
+        lines.append(f"| {name} | " + " | ".join(cells) + f" | {model['fit_seconds']:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Print the tables of every file, the rare slice where it has at least 100 queries."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, nargs="+")
+    for path in parser.parse_args().results:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        for part, n_queries in results["n_queries"].items():
+            if part == "all" or n_queries >= 100:
+                print(table(results, part))
+
+
+if __name__ == "__main__":
+    main()
