@@ -78,8 +78,8 @@ def replaced(settings: SectionT, field: str, value: Any) -> SectionT:
     *path, name = field.split(".")
     place = values
     for part in path:
-        if part not in place:
-            raise ConfigError(f"cannot tune {field!r}: {type(settings).__name__} has no {part!r}")
+        if not isinstance(place.get(part), dict):
+            raise ConfigError(f"cannot tune {field!r}: {type(settings).__name__} has no section {part!r}")
         place = place[part]
     if not path and name not in place:
         raise ConfigError(f"cannot tune {field!r}: {type(settings).__name__} has no such field")

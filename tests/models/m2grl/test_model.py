@@ -1,11 +1,13 @@
 """What M2GRL draws, weighs and refuses; that it learns is in tests/models/test_contract_planted_m2grl.py."""
 
 import math
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from numba import get_num_threads
+from numba import get_num_threads, set_num_threads
+from numba.core.config import NUMBA_NUM_THREADS
 
 from prismrec.config import build
 from prismrec.data.prepared import PreparedData, View
@@ -190,11 +192,38 @@ def test_a_task_of_weight_zero_learns_nothing(planted):
     assert model.tables()["item"].target.any()
 
 
-def test_threads_are_as_before_after_a_step(planted):
+def test_each_inter_view_task_has_its_own_weight(planted):
+    fixed = {"item": 1.0, "category": 1.0, "tags": 1.0, "item-category": 1.0, "item-tags": 0.0}
+    model = built(planted(("category", "tags")), task_weights="fixed", fixed_weights=fixed)
+    for epoch in range(2):  # targets begin at zero, so the first step moves the sources' matrix alone
+        model.step(epoch, 0, 0.0)
+    still = {name for name, matrix in model.alignments().items() if (matrix == np.eye(DIM)).all()}
+    assert still == {"tags.alignment_source", "tags.alignment_target"}
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_threads_are_as_before_after_a_step(planted, monkeypatch, fails):
+    if NUMBA_NUM_THREADS < 2:
+        pytest.skip("one core here: there is one number of threads")
+    found = []
+
+    def learn_intra(*arguments):
+        found.append(get_num_threads())
+        if fails:
+            raise FloatingPointError
+        return 0.0
+
+    model = built(planted(()), n_threads=1)
+    monkeypatch.setattr(model._engine, "learn_intra", learn_intra)
     before = get_num_threads()
-    model = built(planted(), n_threads=1)
-    model.step(0, 0, 0.0)
-    assert get_num_threads() == before
+    set_num_threads(2)
+    try:
+        with pytest.raises(FloatingPointError) if fails else nullcontext():
+            model.step(0, 0, 0.0)
+        assert get_num_threads() == 2
+    finally:
+        set_num_threads(before)
+    assert found == [1]
 
 
 def test_tables_and_alignments_are_copies(planted):
