@@ -86,120 +86,171 @@ def _prefetch_row(table, row, dim):  # type: ignore[no-untyped-def]
         _prefetch(table, row, column)
 
 
+# ---- the parts of a pass, each inlined into it ----
+
+
+@njit(inline="always")
+def _ask_for_rows(source, target, batch_arrays, i, dim):  # type: ignore[no-untyped-def]
+    """Prefetch all rows of anchor i."""
+    anchors, context_offsets, contexts, negatives = batch_arrays
+    _prefetch_row(source, anchors[i], dim)
+    for j in range(context_offsets[i], context_offsets[i + 1]):
+        _prefetch_row(target, contexts[j], dim)
+    for k in range(negatives.shape[1]):
+        _prefetch_row(target, negatives[i, k], dim)
+
+
+@njit(inline="always")
+def _collect(rows, contexts, first, m, negatives, i):  # type: ignore[no-untyped-def]
+    """Put the m contexts and the negatives that are none of them into `rows`; returns how many there are.
+
+    The loops over rows go in fours: `rows` is filled up with its first, whose gradient will be 0.
+    """
+    for j in range(m):
+        rows[j] = contexts[first + j]
+    n = m
+    for k in range(negatives.shape[1]):
+        candidate = negatives[i, k]
+        hit = False
+        for j in range(m):
+            hit |= rows[j] == candidate
+        rows[n] = candidate
+        n += 0 if hit else 1
+    for j in range(n, (n + 3) // 4 * 4):
+        rows[j] = rows[0]
+    return n
+
+
+@njit(inline="always", fastmath=True)
+def _score(u, target, target_offsets, rows, n, logits, dim):  # type: ignore[no-untyped-def]
+    """logits = u.v + b of every row, four rows at a time so that u is read once for all of them."""
+    for j in range(0, n, 4):
+        r0, r1, r2, r3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
+        s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
+        for d in range(dim):
+            s0 += u[d] * target[r0, d]
+            s1 += u[d] * target[r1, d]
+            s2 += u[d] * target[r2, d]
+            s3 += u[d] * target[r3, d]
+        logits[j] = s0 + target_offsets[r0]
+        logits[j + 1] = s1 + target_offsets[r1]
+        logits[j + 2] = s2 + target_offsets[r2]
+        logits[j + 3] = s3 + target_offsets[r3]
+
+
+@njit(inline="always")
+def _loss_of(chances, m, n, products):  # type: ignore[no-untyped-def]
+    """Multiply the likelihoods into `products` (0: contexts; m: negatives that count m times); returns what overflowed.
+
+    A product is turned into a loss only when it nears zero, so logarithms are few.
+    """
+    loss = 0.0
+    for j in range(m):
+        products[0] *= max(np.float64(chances[j]), _SMALLEST)
+        if products[0] < _NEARLY_ZERO:
+            loss -= np.log(products[0])
+            products[0] = 1.0
+    for j in range(m, n):
+        products[m] *= max(1.0 - np.float64(chances[j]), _SMALLEST)
+        if products[m] < _NEARLY_ZERO:
+            loss -= m * np.log(products[m])
+            products[m] = 1.0
+    return loss
+
+
+@njit(inline="always", fastmath=True)
+def _pull(chances, m, n, weight):  # type: ignore[no-untyped-def]
+    """Turn chances into minus the derivative of the weighted loss by each logit; 0 for the rows that fill up."""
+    for j in range(m):
+        chances[j] = weight * (np.float32(1) - chances[j])
+    for j in range(m, n):
+        chances[j] *= -weight * np.float32(m)
+    for j in range(n, (n + 3) // 4 * 4):
+        chances[j] = np.float32(0)
+
+
+@njit(inline="always", fastmath=True)
+def _pull_source(du, target, rows, n, pulls, dim):  # type: ignore[no-untyped-def]
+    """du = sum of pull * v, four rows at a time."""
+    for d in range(dim):
+        du[d] = np.float32(0)
+    for j in range(0, n, 4):
+        r0, r1, r2, r3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
+        s0, s1, s2, s3 = pulls[j], pulls[j + 1], pulls[j + 2], pulls[j + 3]
+        for d in range(dim):
+            du[d] += (s0 * target[r0, d] + s1 * target[r1, d]) + (s2 * target[r2, d] + s3 * target[r3, d])
+
+
+@njit(inline="always", fastmath=True)
+def _mean_square(vector, dim):  # type: ignore[no-untyped-def]
+    total = np.float32(0)
+    for d in range(dim):
+        total += vector[d] * vector[d]
+    return total * np.float32(1.0 / dim)
+
+
+@njit(inline="always", fastmath=True)
+def _move_targets(out, memories, rows, n, u, pulls, learning_rate, dim):  # type: ignore[no-untyped-def]
+    """Row-wise Adagrad: the gradient of row j is pull * u, its mean square pull^2 * mean(u^2)."""
+    energy = _mean_square(u, dim)
+    for j in range(n):
+        row = rows[j]
+        memory = memories[row] + pulls[j] * pulls[j] * energy
+        memories[row] = memory
+        pulls[j] *= learning_rate / np.sqrt(memory)
+    for j in range(n):
+        row = rows[j]
+        step = pulls[j]
+        for d in range(dim):
+            out[row, d] += step * u[d]
+
+
 @lru_cache(maxsize=32)
 def skip_gram_kernel(dim: int, learn_source: bool = True, learn_target: bool = True) -> Callable[..., float]:
     """Compile the pass for one dimension; `learn_*` False adds gradients of that side to its output buffer instead."""
 
     @njit(parallel=True, fastmath=True, cache=True, nogil=True)
     def kernel(  # type: ignore[no-untyped-def]
-        source, target, source_out, target_out, source_memory, target_memory, offsets_of_targets,
-        anchors, context_offsets, contexts, negatives, learning_rate, weight, n_chunks, target_shift,
-    ):  # fmt: skip
+        tables, outs, memories, target_offsets, batch_arrays, learning_rate, weight, n_chunks, target_shift
+    ):
+        source, target = tables
+        source_out, target_out = outs
+        source_memory, target_memory = memories
+        anchors, context_offsets, contexts, negatives = batch_arrays
         n_anchors = anchors.shape[0]
-        n_negatives = negatives.shape[1]
-        losses = np.zeros(n_chunks * 8, np.float64)
+        losses = np.zeros(n_chunks * _FLOATS_PER_CACHE_LINE, np.float64)
         for chunk in prange(n_chunks):
-            begin = n_anchors * chunk // n_chunks
-            end = n_anchors * (chunk + 1) // n_chunks
-            shift = chunk * target_shift
+            begin, end = n_anchors * chunk // n_chunks, n_anchors * (chunk + 1) // n_chunks
             longest = 0
             for i in range(begin, end):
                 longest = max(longest, context_offsets[i + 1] - context_offsets[i])
-            u = np.empty(dim, np.float32)
-            du = np.empty(dim, np.float32)
-            rows = np.empty(longest + n_negatives + 3, np.int32)
-            logits = np.empty(longest + n_negatives + 3, np.float32)
-            likelihoods = np.ones(longest + 1, np.float64)  # of contexts, and of negatives that count m times
+            u, du = np.empty(dim, np.float32), np.empty(dim, np.float32)
+            rows = np.empty(longest + negatives.shape[1] + 3, np.int32)
+            logits = np.empty(longest + negatives.shape[1] + 3, np.float32)
+            products = np.ones(longest + 1, np.float64)
             loss = 0.0
             for i in range(begin, end):
-                first = context_offsets[i]
-                m = context_offsets[i + 1] - first
-                for j in range(m):
-                    rows[j] = contexts[first + j]
-                n = m
-                for k in range(n_negatives):
-                    candidate = negatives[i, k]
-                    hit = False
-                    for j in range(m):
-                        hit |= rows[j] == candidate
-                    rows[n] = candidate
-                    n += 0 if hit else 1
                 if i + _AHEAD < end:
-                    _prefetch_row(source, anchors[i + _AHEAD], dim)
-                    for j in range(context_offsets[i + _AHEAD], context_offsets[i + _AHEAD + 1]):
-                        _prefetch_row(target, contexts[j], dim)
-                    for k in range(n_negatives):
-                        _prefetch_row(target, negatives[i + _AHEAD, k], dim)
-                anchor = anchors[i]
+                    _ask_for_rows(source, target, batch_arrays, i + _AHEAD, dim)
+                anchor, first = anchors[i], context_offsets[i]
+                m = context_offsets[i + 1] - first
+                n = _collect(rows, contexts, first, m, negatives, i)
                 for d in range(dim):
                     u[d] = source[anchor, d]
-                    du[d] = np.float32(0)
-                padded = (n + 3) // 4 * 4
-                for j in range(n, padded):
-                    rows[j] = rows[0]
-                for j in range(0, padded, 4):
-                    r0, r1, r2, r3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
-                    s0, s1, s2, s3 = np.float32(0), np.float32(0), np.float32(0), np.float32(0)
-                    for d in range(dim):
-                        s0 += u[d] * target[r0, d]
-                        s1 += u[d] * target[r1, d]
-                        s2 += u[d] * target[r2, d]
-                        s3 += u[d] * target[r3, d]
-                    logits[j] = s0 + offsets_of_targets[r0]
-                    logits[j + 1] = s1 + offsets_of_targets[r1]
-                    logits[j + 2] = s2 + offsets_of_targets[r2]
-                    logits[j + 3] = s3 + offsets_of_targets[r3]
+                _score(u, target, target_offsets, rows, n, logits, dim)
                 for j in range(n):
                     logits[j] = _sigmoid(logits[j])
-                for j in range(m):
-                    likelihoods[0] *= max(np.float64(logits[j]), _SMALLEST)
-                    if likelihoods[0] < _NEARLY_ZERO:
-                        loss -= np.log(likelihoods[0])
-                        likelihoods[0] = 1.0
-                for j in range(m, n):
-                    likelihoods[m] *= max(1.0 - np.float64(logits[j]), _SMALLEST)
-                    if likelihoods[m] < _NEARLY_ZERO:
-                        loss -= m * np.log(likelihoods[m])
-                        likelihoods[m] = 1.0
-
-                energy = np.float32(0)
+                loss += _loss_of(logits, m, n, products)
+                _pull(logits, m, n, weight)
+                _pull_source(du, target, rows, n, logits, dim)
                 if learn_target:
-                    for d in range(dim):
-                        energy += u[d] * u[d]
-                    energy *= np.float32(1.0 / dim)
-                for j in range(m):
-                    logits[j] = weight * (np.float32(1) - logits[j])
-                for j in range(m, n):
-                    logits[j] *= -weight * np.float32(m)
-                for j in range(n, padded):
-                    logits[j] = np.float32(0)
-                for j in range(0, padded, 4):
-                    r0, r1, r2, r3 = rows[j], rows[j + 1], rows[j + 2], rows[j + 3]
-                    s0, s1, s2, s3 = logits[j], logits[j + 1], logits[j + 2], logits[j + 3]
-                    for d in range(dim):
-                        du[d] += (s0 * target[r0, d] + s1 * target[r1, d]) + (s2 * target[r2, d] + s3 * target[r3, d])
-                if learn_target:
-                    for j in range(n):
-                        row = rows[j]
-                        memory = target_memory[row] + logits[j] * logits[j] * energy
-                        target_memory[row] = memory
-                        logits[j] *= learning_rate / np.sqrt(memory)
-                    for j in range(n):
-                        row = rows[j]
-                        step = logits[j]
-                        for d in range(dim):
-                            target_out[row, d] += step * u[d]
+                    _move_targets(target_out, target_memory, rows, n, u, logits, learning_rate, dim)
                 else:
                     for j in range(n):
-                        row = rows[j] + shift
-                        step = logits[j]
                         for d in range(dim):
-                            target_out[row, d] -= step * u[d]
+                            target_out[rows[j] + chunk * target_shift, d] -= logits[j] * u[d]
                 if learn_source:
-                    energy = np.float32(0)
-                    for d in range(dim):
-                        energy += du[d] * du[d]
-                    memory = source_memory[anchor] + energy * np.float32(1.0 / dim)
+                    memory = source_memory[anchor] + _mean_square(du, dim)
                     source_memory[anchor] = memory
                     step = learning_rate / np.sqrt(memory)
                     for d in range(dim):
@@ -207,10 +258,10 @@ def skip_gram_kernel(dim: int, learn_source: bool = True, learn_target: bool = T
                 else:
                     for d in range(dim):
                         source_out[anchor, d] -= du[d]
-            loss -= np.log(likelihoods[0])
+            loss -= np.log(products[0])
             for m in range(1, longest + 1):
-                loss -= m * np.log(likelihoods[m])
-            losses[chunk * 8] = loss
+                loss -= m * np.log(products[m])
+            losses[chunk * _FLOATS_PER_CACHE_LINE] = loss
         return losses.sum()
 
     return cast(Callable[..., float], kernel)
@@ -235,10 +286,11 @@ def learn_skip_gram(
         weight: the task's weight; multiplies the gradient, not the returned loss.
     """
     kernel = skip_gram_kernel(source.shape[1])
+    tables = source, target
     return float(
         kernel(
-            source, target, source, target, source_memory, target_memory, target_offsets,
-            *batch, np.float32(learning_rate), np.float32(weight), get_num_threads(), 0,
+            tables, tables, (source_memory, target_memory), target_offsets, tuple(batch),
+            np.float32(learning_rate), np.float32(weight), get_num_threads(), 0,
         )
     )  # fmt: skip
 
@@ -256,8 +308,8 @@ def learn_source_only(
     gradient = np.zeros((n_threads * len(target), target.shape[1]), np.float32)
     kernel = skip_gram_kernel(source.shape[1], True, False)
     loss = kernel(
-        source, target, source, gradient, source_memory, source_memory, np.zeros(len(target), np.float32),
-        *batch, np.float32(learning_rate), np.float32(weight), n_threads, len(target),
+        (source, target), (source, gradient), (source_memory, source_memory), np.zeros(len(target), np.float32),
+        tuple(batch), np.float32(learning_rate), np.float32(weight), n_threads, len(target),
     )  # fmt: skip
     return float(loss), gradient.reshape(n_threads, *target.shape).sum(axis=0)
 
@@ -274,8 +326,8 @@ def skip_gram_gradients(
     kernel = skip_gram_kernel(source.shape[1], False, False)
     unused = np.zeros(0, np.float32)
     loss = kernel(
-        source, target, *gradients, unused, unused, target_offsets,
-        *batch, np.float32(1), np.float32(weight), 1, 0,
+        (source, target), gradients, (unused, unused), target_offsets,
+        tuple(batch), np.float32(1), np.float32(weight), 1, 0,
     )  # fmt: skip
     return float(loss), *gradients
 
