@@ -9,9 +9,12 @@ from prismrec.data.prepared import PreparedData
 from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError, DataError
+from prismrec.models.baselines.item_knn import ItemKNN, ItemKNNConfig
 from prismrec.models.history import (
     HistorySettings,
     add_priors,
+    asked_with,
+    fit_settings,
     popularity_prior,
     query_matrix,
     score_by_neighbours,
@@ -96,6 +99,46 @@ def test_user_item_counts_count_repeats():
     rows = Sequences.from_lists([[0, 1, 0], [2]])
     assert user_item_counts(PreparedData(items, rows, users, rows)).toarray().tolist() == [[2, 1, 0], [0, 0, 1]]
     assert rows.to_lists() == [[0, 1, 0], [2]]
+
+
+def fitted_knn(**values):
+    """Item-kNN on six users of four items."""
+    histories = Sequences.from_lists([[0, 1, 2], [0, 1], [1, 2, 3], [3, 0], [2, 3], [1, 0, 3]])
+    items = Vocabulary.from_ids(list("abcd"), np.bincount(histories.values))
+    data = PreparedData(items, histories, Vocabulary.from_ids(list(range(6))), histories)
+    return ItemKNN(ItemKNNConfig(**values)).fit(data)
+
+
+ASKED = Sequences.from_lists([[0, 1], [3]])
+
+
+def test_fit_settings_are_all_but_those_of_the_query():
+    config = ItemKNNConfig()
+    assert set(fit_settings(config)) == set(ItemKNNConfig.model_fields) - set(HistorySettings.model_fields)
+    assert fit_settings(config)["shrinkage"] == config.shrinkage
+    assert fit_settings(HistorySettings()) == {}
+
+
+def test_a_model_asked_otherwise_answers_as_one_fitted_so():
+    other = {"recency_decay": 0.3, "history_length": 1, "popularity_weight": 0.7, "repeat_weight": 2.0}
+    first, expected = fitted_knn(shrinkage=1.0), fitted_knn(shrinkage=1.0, **other)
+    before = first.score(ASKED)
+    asked = asked_with(first, ItemKNNConfig(shrinkage=1.0, **other))
+    assert asked.score(ASKED).tobytes() == expected.score(ASKED).tobytes()
+    assert (before != expected.score(ASKED)).any()
+    assert first.score(ASKED).tobytes() == before.tobytes(), "the first model is asked as before"
+    assert type(asked) is ItemKNN
+
+
+def test_a_model_asked_otherwise_shares_what_was_fitted():
+    first = fitted_knn()
+    asked = asked_with(first, ItemKNNConfig(recency_decay=0.3))
+    assert all(value is vars(first)[name] for name, value in vars(asked).items() if name != "config")
+
+
+def test_settings_that_need_a_new_fit_are_refused():
+    with pytest.raises(ConfigError, match="only the query settings of a fitted model can change; fit it again"):
+        asked_with(fitted_knn(shrinkage=1.0), ItemKNNConfig(shrinkage=2.0))
 
 
 @pytest.mark.parametrize("values", [{"recency_decay": 0}, {"recency_decay": 1.1}, {"history_length": -1}])

@@ -1,5 +1,8 @@
 """The training log: what it derives, and that JSON keeps every bit of it."""
 
+import json
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -59,6 +62,40 @@ def test_best_epoch_is_the_earliest_of_the_highest():
 def test_no_validation_no_best_epoch():
     assert TrainingLog((epoch(1), epoch(2))).best_epoch is None
     assert TrainingLog().best_epoch is None
+
+
+def traced(*places):
+    return tuple(TracePoint(place, {"item": place}, {"item": 0.5}) for place in places)
+
+
+def test_records_are_one_per_epoch_with_the_points_of_its_own_curves():
+    log = TrainingLog((epoch(1, 0.2), epoch(2, 0.1)), traced(0.5, 1.0, 1.001, 1.5, 2.0), kept_epoch=1)
+    first, second = log.records()
+    assert first == {
+        "epoch": 1, "losses": {"item": 1.5}, "task_weights": {"item": 1.0}, "n_examples": 300, "seconds": 2.0,
+        "validation": 0.2, "examples_per_second": 150.0, "kept": True,
+        "trace": [
+            {"epoch": 0.5, "losses": {"item": 0.5}, "task_weights": {"item": 0.5}},
+            {"epoch": 1.0, "losses": {"item": 1.0}, "task_weights": {"item": 0.5}},
+        ],
+    }  # fmt: skip
+    assert [point["epoch"] for point in second["trace"]] == [1.001, 1.5, 2.0]
+    assert not second["kept"]
+    assert second["validation"] == 0.1
+
+
+def test_records_of_nothing_are_empty_and_of_an_unfinished_run_name_no_kept_epoch():
+    assert TrainingLog().records() == []
+    assert [record["kept"] for record in TrainingLog((epoch(1), epoch(2))).records()] == [False, False]
+
+
+@given(st.lists(epochs, max_size=3), st.lists(st.floats(0.001, 3.0), max_size=9))
+def test_records_are_json_and_lose_no_point_of_the_epochs_they_hold(entries, places):
+    numbered = tuple(replace(entry, epoch=n + 1) for n, entry in enumerate(entries))
+    records = TrainingLog(numbered, traced(*sorted(places)), kept_epoch=1).records()
+    assert json.loads(json.dumps(records)) == records
+    found = [point["epoch"] for record in records for point in record["trace"]]
+    assert found == [place for place in sorted(places) if place <= len(numbered)]
 
 
 @pytest.mark.parametrize("steps", [20, 21, 59, 400, 1003])
