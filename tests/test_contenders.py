@@ -1,0 +1,231 @@
+"""Contenders on a slice of the bundled data: all run, all are tuned alike, and none on what it is measured by."""
+
+import numpy as np
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from prismrec import contenders
+from prismrec.contenders import ABLATIONS, BASELINES, DEFAULT, SPACES, VARIANTS, run, varied
+from prismrec.data.bundled import bundled_paths
+from prismrec.data.splits import split
+from prismrec.errors import ConfigError
+from prismrec.evaluation.queries import queries_from
+from prismrec.evaluation.tuning import tune
+from prismrec.models.baselines import BaselinesConfig
+from prismrec.pipeline import read_tables
+from prismrec.settings import demo_settings
+
+FAST = [
+    "training.epochs=2", "training.deterministic=true", "model.embedding_dim=8", "evaluation.n_resamples=100",
+    "evaluation.ks=[10, 50]",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tables():
+    """The purchases of 25 households and the products among them."""
+    paths = bundled_paths()
+    clicks, items = pq.read_table(paths.clicks), pq.read_table(paths.items)
+    clicks = clicks.filter(pc.is_in(clicks["household_id"], clicks["household_id"].unique()[:25]))
+    return clicks, items.filter(pc.is_in(items["product_id"], clicks["product_id"]))
+
+
+@pytest.fixture(scope="module")
+def measured(tables):
+    """Every contender of the default table, and what was told on the way."""
+    settings = demo_settings(FAST)
+    told: list[str] = []
+    return run(*read_tables(settings, *tables), settings, note=told.append), told
+
+
+class Arena:
+    """Notes on what each side was asked: (user, history, truth) in external ids."""
+
+    def __init__(self, monkeypatch):
+        self.tuned_on, self.measured_on, self.trained_on = [], [], []
+        self._queries = {}
+        for name in ("validation_score", "tune_query", "evaluate", "queries_from", "prepare_log"):
+            monkeypatch.setattr(contenders, name, self._watched(name, getattr(contenders, name)))
+
+    def _watched(self, name, original):
+        def watched(*arguments):
+            if name == "queries_from":
+                queries = original(*arguments)
+                self._queries[id(queries)] = (queries, arguments[0].queries.to_pylist())
+                return queries
+            if name == "prepare_log":
+                data = original(*arguments)
+                self.trained_on.append(data)
+                return data
+            asked = self._queries[id(arguments[1])][1]
+            (self.measured_on if name == "evaluate" else self.tuned_on).append(asked)
+            return original(*arguments)
+
+        return watched
+
+
+@pytest.fixture
+def arena(monkeypatch):
+    return Arena(monkeypatch)
+
+
+def test_every_default_contender_is_measured_and_told_of(measured):
+    found, told = measured
+    assert list(found.comparison.results) == list(DEFAULT)
+    hits = found.comparison.figures["all"]["HR@50"]
+    assert all(0 <= hits[name].estimate.mean <= 1 for name in DEFAULT)
+    references = {hits[name].reference for name in ("item2vec", "single_view", "m2grl")}
+    assert len(references) == 1
+    assert references <= set(BASELINES)
+    assert found.comparison.experiment.protocol == "next_item"
+    assert set(found.comparison.experiment.fit_seconds or {}) == set(DEFAULT)
+    assert list(found.chosen) == list(found.validation) == list(DEFAULT)
+    assert [line.partition(":")[0] for line in told] == list(DEFAULT)
+    assert all(0 < score < 1 for score in found.validation.values())
+
+
+def test_what_was_chosen_lies_in_the_space_or_is_the_start(measured):
+    start = demo_settings(FAST)
+    for name in BASELINES:
+        config = getattr(start.baselines, name).model_dump()
+        for field, values in SPACES[name].items():
+            section, _, key = field.rpartition(".")
+            before, after = (c[section][key] if section else c[key] for c in (config, measured[0].chosen[name]))
+            assert after in (*values, before), (name, field)
+
+
+def test_a_contender_comes_out_the_same_alone_as_among_others(measured, tables):
+    settings = demo_settings(FAST)
+    alone = run(*read_tables(settings, *tables), settings, ["popularity", "m2grl"])
+    for name in ("popularity", "m2grl"):
+        assert alone.chosen[name] == measured[0].chosen[name]
+        assert alone.validation[name] == pytest.approx(measured[0].validation[name])
+
+
+def without_repeats(row):
+    return [item for place, item in enumerate(row) if place == 0 or row[place - 1] != item]
+
+
+@pytest.mark.parametrize("protocol", ["next_item", "ratio"])
+def test_nothing_is_tuned_or_trained_on_what_it_is_measured_by(tables, arena, protocol):
+    settings = demo_settings([*FAST, f"split.protocol={protocol}"])
+    log, items = read_tables(settings, *tables)
+    run(log, items, settings, ["popularity", "m2grl"])
+    rows = log.table.order_by(["user_id", "timestamp", "source_row"]).to_pyarrow()
+    whole: dict[int, list[int]] = {}
+    for user, item in zip(rows["user_id"].to_pylist(), rows["item_id"].to_pylist(), strict=True):
+        whole.setdefault(user, []).append(item)
+
+    assert len(arena.measured_on) == 2
+    for asked in arena.measured_on:
+        assert asked == arena.measured_on[0], "all are asked the same"
+        for query in asked:
+            assert query["history"] + query["truth"] == whole[query["user_id"]]
+    kept = {query["user_id"]: query["history"] for query in arena.measured_on[0]}
+    assert len(arena.tuned_on) > 10
+    for asked in arena.tuned_on:
+        for query in asked:  # what tuning looks at ends before the first event of the test
+            assert query["history"] + query["truth"] == kept.get(query["user_id"], whole[query["user_id"]])
+    tuned = {query["user_id"]: query["history"] for query in arena.tuned_on[0]}
+    for data, left in zip(arena.trained_on, ({**whole, **kept, **tuned}, {**whole, **kept}), strict=True):
+        histories = {
+            user: data.items.ids_of(row)
+            for user, row in zip(data.users.ids_of(range(len(data.users))), data.histories, strict=True)
+        }
+        assert histories == {user: without_repeats(row) for user, row in left.items()}
+
+
+@pytest.mark.parametrize("knows", ["validation", "test"])
+def test_a_contender_that_knows_the_answers_of_the_test_gains_nothing_by_it_in_tuning(tables, monkeypatch, knows):
+    answers: dict[tuple[int, ...], int] = {}
+
+    class Cheat:
+        """Ranks by popularity; with one value of one knob, by the answers it knows."""
+
+        def __init__(self, config):
+            self.config = config
+
+        def fit(self, data):
+            self.counts = data.items.counts
+            return self
+
+        def score(self, histories):
+            scores = np.tile(self.counts.astype(np.float32), (len(histories), 1))
+            if self.config.repeat_weight == 100.0:
+                for row, history in enumerate(histories):
+                    scores[row, answers.get(tuple(history.tolist()), 0)] = 1e6
+            return scores
+
+    sides = iter(["validation", "test"])
+
+    def with_answers_read(*arguments):
+        queries = queries_from(*arguments)
+        if next(sides) == knows:
+            for history, truth in zip(queries.histories, queries.truths, strict=True):
+                answers[tuple(history.tolist())] = max(int(truth[0]), 0)
+        return queries
+
+    monkeypatch.setattr(contenders, "queries_from", with_answers_read)
+    monkeypatch.setattr(contenders, "_built", lambda name, config: Cheat(config))
+    settings = demo_settings(FAST)
+    found = run(*read_tables(settings, *tables), settings, ["popularity"], reference=[])
+    cheats = found.chosen["popularity"]["repeat_weight"] == 100.0
+    assert cheats == (knows == "validation")
+
+
+def test_an_unknown_name_is_refused_before_any_work(monkeypatch):
+    monkeypatch.setattr(contenders, "split", None)
+    with pytest.raises(ConfigError, match="there is no model 'svd'; there are random, popularity, item_knn, "):
+        run(None, None, demo_settings(), ["popularity", "svd"])  # type: ignore[arg-type]
+
+
+def test_names_and_spaces_belong_together():
+    assert set(SPACES) == set(BaselinesConfig.model_fields)
+    assert set(DEFAULT) <= {*SPACES, *VARIANTS}
+    assert set(ABLATIONS) <= set(VARIANTS)
+    assert not set(SPACES) & set(VARIANTS)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_changes_what_it_says_and_nothing_else(name):
+    start = demo_settings()
+    changed = varied(start, VARIANTS[name])
+    for section in type(start).model_fields:
+        before, after = (getattr(s, section) for s in (start, changed))
+        fields = {field.partition(".")[2] for field in VARIANTS[name] if field.split(".")[0] == section}
+        if section == "views":
+            assert after == VARIANTS[name].get("views", before)
+        elif section == "query" and "views" in VARIANTS[name]:
+            assert after.view_weights == {"item": start.query.view_weights["item"]}
+        elif fields:
+            assert after == before.model_copy(update={f: VARIANTS[name][f"{section}.{f}"] for f in fields})
+        else:
+            assert after == before, section
+
+
+def test_varied_refuses_a_field_that_is_not_there():
+    with pytest.raises(ConfigError, match=r"unknown key 'model.contxt'; did you mean 'context'"):
+        varied(demo_settings(), {"model.contxt": "forward"})
+
+
+def test_where_seen_items_are_left_out_repeats_are_not_tuned(tables, monkeypatch):
+    spaces = []
+
+    def noted(start, space, score):
+        spaces.append(set(space))
+        return tune(start, {}, score)
+
+    monkeypatch.setattr(contenders, "tune", noted)
+    for seen in ("true", "false"):
+        settings = demo_settings([*FAST, f"evaluation.exclude_seen={seen}"])
+        run(*read_tables(settings, *tables), settings, ["popularity"])
+    assert spaces[1] - spaces[0] == {"repeat_weight"}
+
+
+def test_folds_are_measured_together(tables):
+    settings = demo_settings([*FAST, "split.protocol=kfold", "split.n_folds=2", "split.min_history=1"])
+    found = run(*read_tables(settings, *tables), settings, ["random", "popularity"], reference=["popularity"])
+    folds = [part.queries for part in split(read_tables(settings, *tables)[0], settings.split)]
+    assert found.comparison.n_queries["all"] == sum(map(len, folds))
+    assert len(folds) == 2
