@@ -48,8 +48,9 @@ from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.models.m2grl.tables import SIDES, Side, alignment_matrices, embedding_tables, initial_state, start_from
 from prismrec.models.m2grl.weighting import TaskWeights
 
-CLICKS_PER_STEP = 16_384
-"""Session items per step: long against the cost of starting one, short against an epoch."""
+CLICKS_PER_STEP, STEPS_PER_EPOCH, MOST_CLICKS_PER_STEP = 16_384, 64, 131_072
+"""A step takes 16 k session items; where that makes more than 64 steps an epoch, steps grow up to 131 k items: every
+step is a few meetings of all threads, which should be rare against the work between them."""
 
 EDGE_PASSES = 2
 """How often an epoch meets each item-node edge: once for either side of the tables."""
@@ -140,7 +141,9 @@ class M2GRL:
     @property
     def steps_per_epoch(self) -> int:
         """How many steps make an epoch."""
-        return max(1, -(-len(self._sequences[ITEM_VIEW].values) // CLICKS_PER_STEP))
+        n_clicks = len(self._sequences[ITEM_VIEW].values)
+        small, large = (-(-n_clicks // size) for size in (CLICKS_PER_STEP, MOST_CLICKS_PER_STEP))
+        return max(1, min(small, max(STEPS_PER_EPOCH, large)))
 
     def step(self, epoch: int, step: int, progress: float) -> dict[str, TaskLoss]:
         """Learn from one slice of the sessions of every view, in an order drawn anew each epoch."""
