@@ -13,7 +13,7 @@ from prismrec.errors import ConfigError
 from prismrec.evaluation.queries import queries_from
 from prismrec.evaluation.tuning import tune
 from prismrec.models.baselines import BaselinesConfig
-from prismrec.pipeline import read_tables
+from prismrec.pipeline import fit, read_tables
 from prismrec.settings import demo_settings
 
 FAST = [
@@ -221,6 +221,22 @@ def test_where_seen_items_are_left_out_repeats_are_not_tuned(tables, monkeypatch
         settings = demo_settings([*FAST, f"evaluation.exclude_seen={seen}"])
         run(*read_tables(settings, *tables), settings, ["popularity"])
     assert spaces[1] - spaces[0] == {"repeat_weight"}
+
+
+def test_early_stopping_looks_at_validation_data_alone(tables, arena, monkeypatch):
+    settings = demo_settings([*FAST, "training.patience=1"])
+    stops = []
+
+    def noted(data, settings, validation=None):
+        stops.append((settings.training.epochs, settings.training.patience, validation))
+        return fit(data, settings, validation=validation)
+
+    monkeypatch.setattr(contenders, "fit", noted)
+    run(*read_tables(settings, *tables), settings, ["single_view"], reference=[])
+    (_, patience, held_out), (epochs, none, nothing) = stops
+    assert (patience, none, nothing) == (1, 0, None)
+    assert epochs in (1, 2)
+    assert arena._queries[id(held_out)][1] == arena.tuned_on[0]
 
 
 def test_folds_are_measured_together(tables):

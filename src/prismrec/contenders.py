@@ -30,6 +30,7 @@ from prismrec.pipeline import (
     TUNING_QUERIES,
     fit,
     prepare_log,
+    settled,
     tune_query,
     validation_score,
 )
@@ -186,11 +187,15 @@ class _Arena:
 
     def _skip_gram(self, changes: Mapping[str, Any]) -> Trial:
         settings = varied(self.settings, changes)
-        tuned = tune_query(
-            fit(_with_views(self.validation.data, settings), settings), self.validation.queries, settings.query
+        held_out = self.validation.queries
+        first = fit(
+            _with_views(self.validation.data, settings),
+            settings,
+            validation=held_out if settings.training.patience else None,
         )
+        tuned = tune_query(first, held_out, settings.query)
         began = time.perf_counter()
-        fitted = fit(_with_views(self.test.data, settings), settings)
+        fitted = fit(_with_views(self.test.data, settings), settled(settings, first.log))
         seconds = time.perf_counter() - began
         return Trial(fitted.scorer(tuned.settings), tuned.settings.model_dump(), tuned.score, seconds)
 

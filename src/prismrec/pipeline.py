@@ -82,7 +82,7 @@ def train(
     """Everything from the tables to a bundle on disk.
 
     The query settings are tuned on each user's last item, with a model that never saw it; the bundle's own model is
-    then trained on all of the log.
+    then trained on all of the log, with early stopping (`training.patience`) for as many epochs as were best there.
 
     Rows that reading set aside go to `<path>.quarantine`, and `progress` is told how many and why.
 
@@ -109,18 +109,18 @@ def train(
     log, item_table = read_tables(settings, interactions, items)
     for line in keep_quarantine(log, item_table, path.with_name(path.name + ".quarantine")):
         progress.note(line)
-    query = settings.query if start is None else start.contents.query
+    chosen = settings if start is None else settings.model_copy(update={"query": start.contents.query})
     if tune_on_validation:
         progress.note("tuning: a first model is trained without each user's last item")
-        query = tuned_on_last_items(
-            log, item_table, settings, query, start,
+        chosen = tuned_on_last_items(
+            log, item_table, chosen, start,
             run_folder=tuning_folder, resume=resume and has_checkpoint(tuning_folder), progress=progress,
         )  # fmt: skip
         progress.note("training: the model of the bundle, on everything")
     data = prepare_log(log, item_table, settings, start)
     resume = resume and has_checkpoint(run_folder)
-    fitted = fit(data, settings, start=start, run_folder=run_folder, resume=resume, progress=progress)
-    return _finish(path, contents_of(fitted, settings, query))
+    fitted = fit(data, chosen, start=start, run_folder=run_folder, resume=resume, progress=progress)
+    return _finish(path, contents_of(fitted, settings, chosen.query))
 
 
 def train_prepared(
@@ -229,14 +229,15 @@ def tuned_on_last_items(
     log: Interactions,
     items: ItemTable | None,
     settings: Settings,
-    query: QuerySettings,
     start: Bundle | None = None,
     *,
     run_folder: Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
-) -> QuerySettings:
-    """Query settings chosen on the last item of up to 2,000 users, with a model that never saw those items.
+) -> Settings:
+    """The settings with a query chosen on the last item of up to 2,000 users, by a model that never saw those items.
+
+    With early stopping also with the number of epochs after which that model was best.
 
     The other arguments are those of `train` and `fit`.
     """
@@ -247,7 +248,16 @@ def tuned_on_last_items(
     fitted = fit(
         data, settings, start=start, validation=validation, run_folder=run_folder, resume=resume, progress=progress
     )
-    return tune_query(fitted, queries, query).settings
+    query = tune_query(fitted, queries, settings.query).settings
+    return settled(settings.model_copy(update={"query": query}), fitted.log)
+
+
+def settled(settings: Settings, log: TrainingLog) -> Settings:
+    """Settings for training on everything, where nothing is held out to stop by: the epochs that `log` kept."""
+    if not settings.training.patience:
+        return settings
+    training = settings.training.model_copy(update={"epochs": log.kept_epoch, "patience": 0})
+    return settings.model_copy(update={"training": training})
 
 
 def tune_query(fitted: Fitted, queries: Queries, start: QuerySettings) -> Tuned[QuerySettings]:
@@ -321,7 +331,8 @@ def fingerprint_of(data: PreparedData) -> str:
     digest = hashlib.sha256()
     for view in data.view_names:
         sequences, nodes = data.view_sessions(view), data.nodes(view)
-        for array in (sequences.values, sequences.offsets, nodes.counts):
+        edges = [] if view == ITEM_VIEW else [data.views[view].item_nodes.values, data.views[view].item_nodes.offsets]
+        for array in (sequences.values, sequences.offsets, nodes.counts, *edges):
             digest.update(np.ascontiguousarray(array).data)
         for buffer in nodes.ids.buffers():
             digest.update(b"" if buffer is None else buffer)
@@ -339,6 +350,7 @@ __all__ = [
     "prepare_log",
     "read_tables",
     "run_folder_of",
+    "settled",
     "train",
     "train_prepared",
     "tune_query",
