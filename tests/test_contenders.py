@@ -8,7 +8,7 @@ import pytest
 from prismrec import contenders
 from prismrec.contenders import ABLATIONS, BASELINES, DEFAULT, SPACES, VARIANTS, run, varied
 from prismrec.data.bundled import bundled_paths
-from prismrec.data.splits import split
+from prismrec.data.splits import split, validation_split
 from prismrec.errors import ConfigError
 from prismrec.evaluation.queries import queries_from
 from prismrec.evaluation.tuning import tune
@@ -239,9 +239,18 @@ def test_early_stopping_looks_at_validation_data_alone(tables, arena, monkeypatc
     assert arena._queries[id(held_out)][1] == arena.tuned_on[0]
 
 
-def test_folds_are_measured_together(tables):
+def test_folds_are_measured_together_and_each_is_tuned_within_its_own_training_rows(tables, monkeypatch):
     settings = demo_settings([*FAST, "split.protocol=kfold", "split.n_folds=2", "split.min_history=1"])
-    found = run(*read_tables(settings, *tables), settings, ["random", "popularity"], reference=["popularity"])
-    folds = [part.queries for part in split(read_tables(settings, *tables)[0], settings.split)]
+    log, items = read_tables(settings, *tables)
+    cut = []
+
+    def noted(outer, chosen):
+        cut.append(outer.queries.queries)
+        return validation_split(outer, chosen)
+
+    monkeypatch.setattr(contenders, "validation_split", noted)
+    found = run(log, items, settings, ["random", "popularity"], reference=["popularity"])
+    assert list(found.chosen) == ["random", "popularity"]
+    folds = [part.queries for part in split(log, settings.split)]
     assert found.comparison.n_queries["all"] == sum(map(len, folds))
-    assert len(folds) == 2
+    assert [queries.equals(fold.queries) for queries, fold in zip(cut, folds, strict=True)] == [True, True]
