@@ -27,6 +27,9 @@ QUICK = ("training.epochs=3", "split.max_queries=500", "evaluation.n_resamples=2
 """What --quick changes: enough to see everything once, too little to believe the figures."""
 
 QUICK_MODELS = ("popularity", "cooccurrence", "m2grl")
+SIMILAR_WEIGHTS = {"item": 1.0, "category": 1.0}
+"""With four clicks per product the item view alone is noise; its category says what a product is."""
+
 HISTORY = 8
 """How many of a household's latest products the demo shows and asks with."""
 
@@ -112,7 +115,7 @@ def _answers(bundle: Bundle, data: PreparedData) -> dict[str, Any]:
         "household": data.users.id_of(row),
         "history": history,
         "recommended": bundle.recommend(history, k=10),
-        "similar": bundle.similar(history[-1], k=5),
+        "similar": bundle.similar(history[-1], k=5, weights=SIMILAR_WEIGHTS),
     }
 
 
@@ -130,7 +133,7 @@ def _show_answers(bundle: Bundle, answers: dict[str, Any]) -> None:
         name = names[bundle.items.index_of(item_id)].as_py()
         show(f"  {item_id}  {name or ''}")
     show(answer_table(answers["recommended"], "Recommended next"))
-    show(answer_table(answers["similar"], f"Similar to {history[-1]}"))
+    show(answer_table(answers["similar"], f"Similar to {history[-1]}, by item and category"))
 
 
 def _show_next(output: Path, answers: dict[str, Any]) -> None:
@@ -139,7 +142,7 @@ def _show_next(output: Path, answers: dict[str, Any]) -> None:
     for line in (
         f"In {output}: bundle (the model), results.json (all figures), prismrec.toml (settings, to copy for your data)",
         "Next:",
-        f"  {command} similar {bundle} {last} --weight item=1 --weight category=0.3 --weight shop=-0.2",
+        f"  {command} similar {bundle} {last} --weight item=1 --weight category=1 --weight shop=-0.2",
         f"  {command} recommend {bundle} --history {answers['history'][0]} --history {last}",
         f"  {command} profile {config}",
         f"  {command} evaluate {config} --ablations",
