@@ -193,7 +193,8 @@ def _find_nearest(matrix, norms, trust, shrinkage, n_workers, indices, values, f
         for item in range(worker, n_items, n_workers):
             others = np.sort(touched[: add_products(item, matrix, row, touched)])
             for other in others:
-                row[other] *= trust[item] * trust[other] / (norms[item] * norms[other] + shrinkage)
+                alike = row[other] * trust[item] * trust[other] / (norms[item] * norms[other] + shrinkage)
+                row[other] = np.float32(alike)  # as it is kept: what is equal there is a tie here
             row[item] = 0.0
             found[item] = _keep_largest(row, others, indices[item], values[item])
             row[others] = 0.0
