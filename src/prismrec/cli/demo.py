@@ -88,7 +88,8 @@ def _train(
     from prismrec.training.progress import make_progress
 
     data = prepare_log(log, items, settings)
-    fitted = fit(data, settings, progress=make_progress("bar"))
+    training = settings.training.model_copy(update={"patience": 0})  # nothing is held out here to stop by
+    fitted = fit(data, settings.model_copy(update={"training": training}), progress=make_progress("bar"))
     result = measured.comparison.results[M2GRL]
     metrics = {name: result.mean(name) for name in result.values if name.startswith(("HR@", "NDCG@"))}
     query = QuerySettings(**measured.chosen[M2GRL])

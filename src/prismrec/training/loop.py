@@ -36,7 +36,9 @@ class TrainingSettings(Section):
     """How long, how fast and on what to train."""
 
     epochs: int = Field(default=20, ge=1, description="passes over the training data")
-    learning_rate: float = Field(default=0.2, gt=0, description="size of a step; lower it when training diverges")
+    learning_rate: float = Field(
+        default=0.2, gt=0, le=100, description="size of a step; lower it when training diverges"
+    )
     seed: int = Field(default=0, ge=0, description="the seed of all randomness in training")
     threads: int = Field(default=0, ge=0, description="CPU threads; 0 = all cores")
     deterministic: bool = Field(default=False, description="bit-equal vectors for a seed, at the speed of one thread")

@@ -98,7 +98,7 @@ class M2GRL:
         """Fresh vectors for the nodes of `data`.
 
         Args:
-            n_threads: CPU threads; 0 is all. With one thread the numba engine gives bit-equal vectors for a seed.
+            n_threads: CPU threads; 0 is all. With one thread both engines give bit-equal vectors for a seed.
             implementation: "numba" or "torch".
             device: "cpu", or "cuda" with torch.
 
@@ -129,7 +129,7 @@ class M2GRL:
         self._groups = self._hard_groups()
         self._weights = TaskWeights([*self.views, *(f"{ITEM_VIEW}-{v}" for v in self.aligned)], config)
         state = initial_state(n_nodes, config.embedding_dim, self.aligned, seed)
-        self._engine = _build_engine(implementation, device, state)
+        self._engine = _build_engine(implementation, device, state, deterministic=n_threads == 1)
         self._orders: tuple[int, dict[str, NDArray[np.int64]]] = (-1, {})
 
     def start_from(self, tables: Mapping[str, EmbeddingTable], alignments: Mapping[str, NDArray]) -> None:
@@ -238,7 +238,9 @@ class M2GRL:
         return build_group_table(self._item_nodes[view], len(self._counts[view]), weights)
 
 
-def _build_engine(implementation: str, device: str, state: dict[str, NDArray[np.float32]]) -> Engine:
+def _build_engine(
+    implementation: str, device: str, state: dict[str, NDArray[np.float32]], *, deterministic: bool
+) -> Engine:
     if implementation == "numba":
         from prismrec.models.m2grl.cpu_engine import CpuEngine
 
@@ -246,7 +248,7 @@ def _build_engine(implementation: str, device: str, state: dict[str, NDArray[np.
     if implementation == "torch":
         from prismrec.models.m2grl.torch_engine import TorchEngine
 
-        return TorchEngine(state, device)
+        return TorchEngine(state, device, deterministic)
     raise ConfigError(f"training.implementation must be numba or torch, got {implementation!r}")
 
 
