@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from prismrec import contenders
+from prismrec import contenders, pipeline
 from prismrec.contenders import ABLATIONS, BASELINES, DEFAULT, SPACES, VARIANTS, run, varied
 from prismrec.data.bundled import bundled_paths
 from prismrec.data.splits import split, validation_split
@@ -45,7 +45,7 @@ class Arena:
     def __init__(self, monkeypatch):
         self.tuned_on, self.measured_on, self.trained_on = [], [], []
         self._queries = {}
-        for name in ("validation_score", "tune_query", "evaluate", "queries_from", "prepare_log"):
+        for name in ("validation_score", "tuned_on", "evaluate", "queries_from", "prepare_log"):
             monkeypatch.setattr(contenders, name, self._watched(name, getattr(contenders, name)))
 
     def _watched(self, name, original):
@@ -227,11 +227,12 @@ def test_early_stopping_looks_at_validation_data_alone(tables, arena, monkeypatc
     settings = demo_settings([*FAST, "training.patience=1"])
     stops = []
 
-    def noted(data, settings, validation=None):
+    def noted(data, settings, validation=None, **rest):
         stops.append((settings.training.epochs, settings.training.patience, validation))
-        return fit(data, settings, validation=validation)
+        return fit(data, settings, validation=validation, **rest)
 
-    monkeypatch.setattr(contenders, "fit", noted)
+    for module in (contenders, pipeline):  # the first fit, which is tuned, and the last
+        monkeypatch.setattr(module, "fit", noted)
     run(*read_tables(settings, *tables), settings, ["single_view"], reference=[])
     (_, patience, held_out), (epochs, none, nothing) = stops
     assert (patience, none, nothing) == (1, 0, None)

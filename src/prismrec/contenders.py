@@ -21,7 +21,7 @@ from prismrec.evaluation.protocols import Results, evaluate, pooled
 from prismrec.evaluation.queries import Queries, queries_from
 from prismrec.evaluation.tables import Comparison, Experiment, compare
 from prismrec.evaluation.tuning import Space, replaced, tune
-from prismrec.models.baselines import build_baseline
+from prismrec.models.baselines import BaselinesConfig, build_baseline
 from prismrec.models.contract import Recommender
 from prismrec.models.history import asked_with, fit_settings
 from prismrec.pipeline import (
@@ -30,8 +30,7 @@ from prismrec.pipeline import (
     TUNING_QUERIES,
     fit,
     prepare_log,
-    settled,
-    tune_query,
+    tuned_on,
     validation_score,
 )
 from prismrec.settings import Settings
@@ -187,17 +186,12 @@ class _Arena:
 
     def _skip_gram(self, changes: Mapping[str, Any]) -> Trial:
         settings = varied(self.settings, changes)
-        held_out = self.validation.queries
-        first = fit(
-            _with_views(self.validation.data, settings),
-            settings,
-            validation=held_out if settings.training.patience else None,
-        )
-        tuned = tune_query(first, held_out, settings.query)
+        data = _with_views(self.validation.data, settings)
+        tuned, score = tuned_on(data, self.validation.queries, settings)
         began = time.perf_counter()
-        fitted = fit(_with_views(self.test.data, settings), settled(settings, first.log))
+        fitted = fit(_with_views(self.test.data, tuned), tuned)
         seconds = time.perf_counter() - began
-        return Trial(fitted.scorer(tuned.settings), tuned.settings.model_dump(), tuned.score, seconds)
+        return Trial(fitted.scorer(tuned.query), tuned.query.model_dump(), score, seconds)
 
     def _baseline(self, name: str) -> Trial:
         fitted: dict[str, Any] = {}  # the last fit: most candidates differ in the query alone
@@ -227,8 +221,6 @@ def varied(settings: Settings, changes: Mapping[str, Any]) -> Settings:
 
 
 def _built(name: str, config: Any) -> Any:
-    from prismrec.models.baselines import BaselinesConfig
-
     return build_baseline(name, BaselinesConfig(**{name: config}))
 
 

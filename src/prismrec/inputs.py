@@ -17,7 +17,7 @@ from prismrec.errors import ConfigError
 from prismrec.graphs.edge_list import read_edge_list
 from prismrec.graphs.prepared_graph import prepare_graph
 from prismrec.retrieval.bundle import Bundle
-from prismrec.settings import Settings
+from prismrec.settings import DataSettings, Settings
 
 
 def read_tables(
@@ -47,11 +47,15 @@ def open_tables(
         raise ConfigError("there is no click log: set data.interactions in the settings, or pass a table")
     log = read_interactions(source, data.columns, timestamp_unit=data.timestamp_unit, max_bad_share=data.max_bad_share)
     item_source = items if items is not None else data.items
-    table = None
-    if not (isinstance(item_source, str) and not item_source):
-        key = data.item_column or data.columns.item
-        table = read_items(item_source, key, max_bad_share=data.max_bad_share, connection=log.table.get_backend())
-    return log, table
+    return log, _open_items(data, item_source, log.table.get_backend())
+
+
+def _open_items(data: DataSettings, source: Any, connection: Any = None) -> ItemTable | None:
+    """The item table, or None where the settings name none."""
+    if isinstance(source, str) and not source:
+        return None
+    key = data.item_column or data.columns.item
+    return read_items(source, key, max_bad_share=data.max_bad_share, connection=connection)
 
 
 def prepare_edges(source: str | Path, settings: Settings) -> PreparedData:
@@ -62,9 +66,7 @@ def prepare_edges(source: str | Path, settings: Settings) -> PreparedData:
         DataError: the file is not an edge list, or a table is not usable.
     """
     edges = read_edge_list(str(source), settings.edges)
-    place = settings.data.items
-    key = settings.data.item_column or settings.data.columns.item
-    table = read_items(place, key, max_bad_share=settings.data.max_bad_share) if place else None
+    table = _open_items(settings.data, settings.data.items)
     data = prepare_graph(edges, settings.walks, table, settings.views)
     aside = {"edges": edges.quarantined, "items": None if table is None else table.quarantined}
     return replace(data, quarantine={name: rows for name, rows in aside.items() if rows is not None})

@@ -244,12 +244,26 @@ def tuned_on_last_items(
     inner = next(next_item(log, SplitSettings(max_queries=TUNING_QUERIES, min_history=2, seed=settings.training.seed)))
     data = prepare_log(inner.train, items, settings, start)
     queries = queries_from(inner.queries, data.items, settings.evaluation.exclude_seen)
+    return tuned_on(data, queries, settings, start, run_folder=run_folder, resume=resume, progress=progress)[0]
+
+
+def tuned_on(
+    data: PreparedData,
+    queries: Queries,
+    settings: Settings,
+    start: Bundle | None = None,
+    *,
+    run_folder: Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Settings, float]:
+    """Fit on data that lack the answers of `queries`: the settings chosen on these, and their validation score."""
     validation = queries if settings.training.patience else None
     fitted = fit(
         data, settings, start=start, validation=validation, run_folder=run_folder, resume=resume, progress=progress
     )
-    query = tune_query(fitted, queries, settings.query).settings
-    return settled(settings.model_copy(update={"query": query}), fitted.log)
+    tuned = tune_query(fitted, queries, settings.query)
+    return settled(settings.model_copy(update={"query": tuned.settings}), fitted.log), tuned.score
 
 
 def settled(settings: Settings, log: TrainingLog) -> Settings:
@@ -354,5 +368,6 @@ __all__ = [
     "train",
     "train_prepared",
     "tune_query",
+    "tuned_on",
     "tuned_on_last_items",
 ]
