@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from itertools import pairwise
 from typing import Any
 
@@ -60,6 +61,27 @@ def build_view(
         edges = engine.arrow(coded.select("item_index", CODE))
     item_nodes = _rows(edges["item_index"].to_numpy(), nodes.index_of_code[edges[CODE].to_numpy()], len(items))
     return View(name, nodes.vocabulary, item_nodes, mapped(sessions, item_nodes))
+
+
+def node_values(settings: ViewSettings, value: Any) -> tuple[Any, ...]:
+    """The node ids that one value of the view's column stands for, by the rules of `build_view`.
+
+    >>> node_values(ViewSettings(column="genres", separator="|"), "Drama| Crime|")
+    ('Drama', 'Crime')
+
+    Raises:
+        DataError: the value cannot be node ids.
+    """
+    values = value if isinstance(value, list | tuple) else [value]
+    if settings.separator and isinstance(value, str):
+        values = [part.strip() for part in value.split(settings.separator)]
+    present = [v for v in values if v is not None and v != ""]
+    for each in present:
+        if isinstance(each, bool) or not isinstance(each, str | int | uuid.UUID):
+            raise DataError(f"column {settings.column!r}: expected text, integers or lists of them, got {each!r}")
+    if settings.prefix:
+        present = [str(each)[: settings.prefix] for each in present]
+    return tuple(dict.fromkeys(present))
 
 
 def mapped(sessions: Sequences, item_nodes: Sequences) -> Sequences:
@@ -135,4 +157,4 @@ def _rows(items: NDArray[np.int32], nodes: NDArray[np.int32], n_items: int) -> S
     return Sequences.from_lengths(nodes[order], np.bincount(items, minlength=n_items))
 
 
-__all__ = ["ViewSettings", "build_view", "mapped"]
+__all__ = ["ViewSettings", "build_view", "mapped", "node_values"]

@@ -81,8 +81,7 @@ class Vocabulary:
         """
         index = self.find(external_id)
         if index == UNKNOWN:
-            kind = _kind(self.ids.type)
-            hint = "" if type(_comparable(external_id)) is _KEY_TYPES[kind] else f"; ids here are {_KIND_NAMES[kind]}"
+            hint = "" if self.accepts(external_id) else f"; ids here are {self.kind_name}"
             raise UnknownIdError(f"unknown id {external_id!r}: it is not among the {len(self)} known ids{hint}")
         return index
 
@@ -98,6 +97,31 @@ class Vocabulary:
             return UNKNOWN
         index = int(self.sort_order[place])
         return index if read(index) == key else UNKNOWN
+
+    def find_all(self, external_ids: Sequence[Any]) -> NDArray[np.int64]:
+        """(n,) int64: `find` for a few ids at once; of ids of several types each is looked up as what it is.
+
+        Integers take one search together, far faster than one by one; `indices_of` is for very many.
+        """
+        keys = [_comparable(external_id) for external_id in external_ids]
+        if keys and _kind(self.ids.type) == "integer" and all(type(key) is int for key in keys):
+            integers = self.ids.to_numpy()
+            low, high = np.iinfo(integers.dtype).min, np.iinfo(integers.dtype).max
+            if len(integers) and all(low <= key <= high for key in keys):
+                wanted = np.array(keys, integers.dtype)
+                places = np.searchsorted(integers, wanted, sorter=self.sort_order)
+                found = self.sort_order[np.minimum(places, len(integers) - 1)]
+                return np.where(integers[found] == wanted, found, UNKNOWN)
+        return np.array([self.find(key) for key in keys], np.int64)
+
+    def accepts(self, external_id: Any) -> bool:
+        """Whether an id has the type that the ids here have."""
+        return type(_comparable(external_id)) is _KEY_TYPES[_kind(self.ids.type)]
+
+    @property
+    def kind_name(self) -> str:
+        """What the ids are, in words: integers, strings or UUIDs."""
+        return _KIND_NAMES[_kind(self.ids.type)]
 
     def parsed(self, text: str) -> Any:
         """The id that a text from a command line or an address stands for: text, integer or UUID, as the ids are.

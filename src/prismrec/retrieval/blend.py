@@ -82,7 +82,7 @@ class MultiViewScorer:
         """
         self.settings = settings or QuerySettings()
         self.prior = popularity_prior(item_counts)
-        self.columns = _column_ranges(tables)
+        self.columns = column_ranges(tables)
         self._tables = dict(tables)
         self._item_nodes = dict(item_nodes)
         self._matrices: dict[tuple[str, Similarity], EmbeddingTable] = {}
@@ -111,7 +111,7 @@ class MultiViewScorer:
         if key not in self._matrices:
             table = self._item_level(view)
             if self.settings.similarity == "cosine":
-                unit = _unit_rows(table.source)
+                unit = unit_rows(table.source)
                 table = EmbeddingTable(source=unit, target=unit)
             self._matrices[key] = table
         return self._matrices[key]
@@ -198,19 +198,19 @@ def popularity_prior(counts: ArrayLike) -> NDArray[np.float32]:
     return prior
 
 
-def _column_ranges(tables: Mapping[str, EmbeddingTable]) -> dict[str, slice]:
-    """Which columns of query and targets belong to which view."""
+def column_ranges(tables: Mapping[str, EmbeddingTable]) -> dict[str, slice]:
+    """Which columns of `sources`, `targets` and queries belong to which view, in the order of the tables."""
     ends = np.cumsum([table.source.shape[1] for table in tables.values()]).tolist()
     return {
         view: slice(end - table.source.shape[1], end) for (view, table), end in zip(tables.items(), ends, strict=True)
     }
 
 
-def _unit_rows(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit_rows(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     """Rows of length 1; a zero row stays zero."""
     norms = np.linalg.norm(matrix, axis=1, keepdims=True)
     unit: NDArray[np.float32] = (matrix / np.where(norms == 0, 1, norms)).astype(np.float32)
     return unit
 
 
-__all__ = ["MultiViewScorer", "QuerySettings", "Similarity", "popularity_prior"]
+__all__ = ["MultiViewScorer", "QuerySettings", "Similarity", "column_ranges", "popularity_prior", "unit_rows"]
