@@ -23,6 +23,7 @@ from prismrec.graphs.walks import WalkSettings
 from prismrec.models.baselines import BaselinesConfig
 from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.retrieval.blend import QuerySettings
+from prismrec.retrieval.cold_start import ColdStartSettings
 from prismrec.training.loop import TrainingSettings
 
 _DEMO_FILE = Path(__file__).parent / "data" / "bundled" / "complete_journey.toml"
@@ -55,6 +56,7 @@ class Settings(Section):
     model: M2GRLConfig = M2GRLConfig()
     training: TrainingSettings = TrainingSettings()
     query: QuerySettings = QuerySettings()
+    cold_start: ColdStartSettings = ColdStartSettings()
     split: SplitSettings = SplitSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     baselines: BaselinesConfig = BaselinesConfig()

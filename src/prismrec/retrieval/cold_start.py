@@ -1,0 +1,362 @@
+"""Vectors for items that nobody clicked, from the nodes of their side views: solved through the learned alignment.
+
+Per side (source, target) the item vector is what the alignment asks for, corrected by what warm items show:
+
+    i_hat = argmin_i  sum_v w_v |W_v i - W_v c_v|^2 + lambda |i|^2     c_v: mean of the item's nodes in view v
+          = (sum_v w_v G_v + lambda I)^-1  sum_v w_v G_v c_v           G_v = W_v^T W_v
+    i     = m + gain (i_hat - m_hat) + sum_v mean_{c in v} u_v(c)
+
+The alignment was trained by log s((W i).(W c)), which fixes directions and leaves the length open. So `gain` is the
+least-squares factor between the centred solutions and the learned vectors of the warm items (m, m_hat: their means),
+each weighed by how far its own clicks can be trusted, n / (n + `TRUST`). What is left over is shared by the items of a
+node more often than not: u_v(c) is the mean residual of the warm items of node c, shrunk towards 0 by `shrinkage`
+items, fitted view after view. lambda is `regularisation` times the mean eigenvalue of sum_v w_v G_v.
+
+The vectors of a side view are the mean over the item's nodes there, as for every item. The prior is the expected log
+count of an item with these nodes, fitted the same way on the counts of the warm items, plus `lean`: a count of zero
+would bury what nobody had a chance to click.
+
+What is known decides what an item gets (`basis`): with a node in an aligned view all of the above, with nodes in views
+without alignment the mean m and the residuals of its nodes, with no known node the mean alone.
+
+Cost of `of`: one pass over the warm items, O(n_items x (dim^2 + edges x dim)) once per side; of `place`: the same per
+new item.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, FiniteFloat
+from scipy import sparse
+
+from prismrec.config import Section
+from prismrec.data.schema import ITEM_VIEW, UNKNOWN
+from prismrec.data.sequences import Sequences
+from prismrec.errors import DataError
+from prismrec.retrieval.blend import Similarity, popularity_prior
+from prismrec.retrieval.bundle_files import BundleContents
+
+Basis = Literal["alignment", "neighbours", "average"]
+Matrix = NDArray[np.float64]
+
+TRUST = 5.0
+"""A warm item with this many clicks is trusted half: its vector has hardly left the place where it started."""
+
+
+class ColdStartSettings(Section):
+    """How items without clicks are placed."""
+
+    regularisation: float = Field(
+        default=0.1, gt=0, description="lambda of the solve, as a share of the mean eigenvalue of its matrix"
+    )
+    view_weights: dict[str, float] = Field(
+        default_factory=dict, description="weight of each aligned view in the solve; a view left out has 1"
+    )
+    shrinkage: float = Field(
+        default=5.0, ge=0, description="warm items that a node needs for half of their common residual to count"
+    )
+    prior_shrinkage: float = Field(
+        default=10.0, ge=0, description="the same for the expected log count of an item of the node"
+    )
+    lean: FiniteFloat = Field(
+        default=0.0, description="added to the prior of new items (log counts): above 0 favours, below 0 holds back"
+    )
+
+
+class ColdStart:
+    """Places items by their nodes in the side views; made once per bundle, then asked as often as items come."""
+
+    def __init__(
+        self,
+        contents: BundleContents,
+        settings: ColdStartSettings,
+        sides: tuple[_Placement, _Placement],
+        prior: _NodeEffects,
+    ) -> None:
+        """Use `ColdStart.of`."""
+        self.settings = settings
+        self._contents = contents
+        self._sides = sides
+        self._prior = prior
+
+    @classmethod
+    def of(cls, contents: BundleContents, settings: ColdStartSettings) -> Self:
+        """Calibrate on the warm items of a bundle; deterministic.
+
+        Raises:
+            DataError: an alignment matrix does not fit the vectors, or the settings weigh a view without one.
+        """
+        _check_alignment(contents, settings)
+        counts = np.asarray(contents.vocabularies[ITEM_VIEW].counts)
+        warm = np.flatnonzero(counts > 0)
+        nodes = {view: contents.item_nodes[view].take(warm) for view in contents.vectors if view != ITEM_VIEW}
+        trust = counts[warm] / (counts[warm] + TRUST)
+        sides = tuple(_Placement.fitted(contents, settings, side, nodes, warm, trust) for side in (0, 1))
+        n_nodes = {view: len(contents.vectors[view].source) for view in nodes}
+        logs = popularity_prior(counts)[warm, None].astype(np.float64)
+        prior = _NodeEffects.fitted(logs, np.ones(len(warm)), nodes, n_nodes, settings.prior_shrinkage)
+        return cls(contents, settings, (sides[0], sides[1]), prior)
+
+    def place(
+        self,
+        item_nodes: Mapping[str, Sequences],
+        similarity: Similarity = "source_target",
+        n_items: int | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Vectors of new items, in the column order of the bundle's vectors.
+
+        Args:
+            item_nodes: per side view one row per new item: its node indices, -1 for a node that the bundle does not
+                know. A view that is left out holds no node of any item.
+            similarity: what the vectors are for; with "cosine" both sides are unit source vectors, as in `blend`.
+            n_items: how many items, where `item_nodes` is empty.
+
+        Returns:
+            sources (n, D) float32, and targets (n, D + 1) float32, the popularity prior last.
+
+        Raises:
+            DataError: a view that the bundle lacks, a node index outside it, or rows for different numbers of items.
+        """
+        nodes, n = self._known(item_nodes, n_items)
+        blocks: tuple[list[Matrix], list[Matrix]] = ([], [])
+        for view, table in self._contents.vectors.items():
+            for side, vectors in enumerate((table.source, table.target)):
+                rows = self._sides[side].place(nodes, n) if view == ITEM_VIEW else _node_means(nodes[view], vectors)
+                blocks[side].append(rows)
+        sources = np.column_stack([_unit_rows(b) for b in blocks[0]] if similarity == "cosine" else blocks[0])
+        targets = sources if similarity == "cosine" else np.column_stack(blocks[1])
+        prior = self._prior.of_items(nodes, n) + self.settings.lean
+        return sources.astype(np.float32), np.column_stack([targets, prior]).astype(np.float32)
+
+    def preferences(self, liked: Mapping[str, Sequences], similarity: Similarity = "source_target") -> NDArray:
+        """(n, D) float32 source vectors of pseudo items with the nodes that users say they like, one row per user.
+
+        The inverse use: a query made of such a row, as if it were the only item of a history, finds what goes with it.
+
+        Raises:
+            DataError: as for `place`.
+        """
+        return self.place(liked, similarity)[0]
+
+    def basis(self, item_nodes: Mapping[str, Sequences], n_items: int | None = None) -> list[Basis]:
+        """What each item is placed by: "alignment", "neighbours" (nodes in unaligned views alone) or "average".
+
+        Raises:
+            DataError: as for `place`.
+        """
+        nodes, n = self._known(item_nodes, n_items)
+        aligned, any_node = np.zeros(n, np.bool_), np.zeros(n, np.bool_)
+        for view, rows in nodes.items():
+            any_node |= rows.lengths > 0
+            if view in self._contents.alignment:
+                aligned |= rows.lengths > 0
+        return ["alignment" if a else "neighbours" if b else "average" for a, b in zip(aligned, any_node, strict=True)]
+
+    def _known(self, item_nodes: Mapping[str, Sequences], n_items: int | None) -> tuple[dict[str, Sequences], int]:
+        """The known nodes of every side view of the bundle, and the number of items."""
+        views = [view for view in self._contents.vectors if view != ITEM_VIEW]
+        for view in item_nodes:
+            if view not in views:
+                near = difflib.get_close_matches(view, views, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"side views are {', '.join(views) or 'none'}"
+                raise DataError(f"new items have nodes in view {view!r}, which the bundle lacks; {hint}")
+        lengths = {len(rows) for rows in item_nodes.values()} | ({n_items} if n_items is not None else set())
+        if len(lengths) != 1:
+            raise DataError(
+                f"new items need one row per item in every view, got rows for {sorted(lengths) or 'no'} items: "
+                "say n_items where there are no views"
+            )
+        n = lengths.pop()
+        empty = Sequences(np.zeros(0, np.int32), np.zeros(n + 1, np.int64))
+        found = {view: item_nodes.get(view, empty) for view in views}
+        return {v: _without_unknown(v, rows, len(self._contents.vectors[v].source)) for v, rows in found.items()}, n
+
+
+@dataclass(frozen=True, eq=False)
+class _NodeEffects:
+    """What items of a node have in common: an item's value is the mean plus, per view, the mean of its nodes' effects.
+
+    Attributes:
+        mean: (dim,) of all warm items.
+        effects: view -> (n_nodes, dim).
+    """
+
+    mean: Matrix
+    effects: Mapping[str, Matrix]
+
+    @classmethod
+    def fitted(
+        cls,
+        values: Matrix,
+        trust: NDArray[np.float64],
+        nodes: Mapping[str, Sequences],
+        n_nodes: Mapping[str, int],
+        shrinkage: float,
+    ) -> Self:
+        """Fit on (n, dim) values of items that are trusted by (n,) weights, view after view, two rounds.
+
+        An effect is the mean of what its items leave open, times n / (n + shrinkage).
+        """
+        total = trust.sum()
+        mean = trust @ values / total if total > 0 else np.zeros(values.shape[1])
+        left = values - mean
+        shares = {view: _shares(rows, n_nodes[view]) for view, rows in nodes.items()}
+        effects = {view: np.zeros((n_nodes[view], values.shape[1])) for view in nodes}
+        for _ in range(2):
+            for view, share in shares.items():
+                left += share @ effects[view]
+                weighed = sparse.diags_array(trust) @ share
+                support = np.asarray(weighed.sum(axis=0)) + shrinkage
+                effects[view] = (weighed.T @ left) / np.where(support > 0, support, 1)[:, None]
+                left -= share @ effects[view]
+        return cls(mean, effects)
+
+    def of_items(self, nodes: Mapping[str, Sequences], n: int) -> Matrix:
+        """(n, dim) values expected of items with these nodes."""
+        values = np.tile(self.mean, (n, 1))
+        for view, effects in self.effects.items():
+            values += _node_means(nodes[view], effects)
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class _Placement:
+    """The item vectors of one side: the solve through the alignment, its gain, and the residuals of the nodes.
+
+    Attributes:
+        grams: aligned view -> (dim, dim): w_v G_v.
+        tables: view -> (n_nodes, dim): the vectors of this side.
+        penalty: lambda.
+        gain: factor on the centred solution.
+        centre: (dim,) m_hat, the mean solution of the warm items.
+        effects: m, and the residuals by node.
+    """
+
+    grams: Mapping[str, Matrix]
+    tables: Mapping[str, NDArray[np.float32]]
+    penalty: float
+    gain: float
+    centre: Matrix
+    effects: _NodeEffects
+
+    @classmethod
+    def fitted(
+        cls,
+        contents: BundleContents,
+        settings: ColdStartSettings,
+        side: int,
+        nodes: Mapping[str, Sequences],
+        warm: NDArray[np.int64],
+        trust: NDArray[np.float64],
+    ) -> Self:
+        """Calibrate one side (0 source, 1 target) on the warm items."""
+        tables = {v: (t.source, t.target)[side] for v, t in contents.vectors.items()}
+        learned = np.asarray(tables[ITEM_VIEW][warm], np.float64)
+        grams, penalty = _grams(contents, settings, side)
+        solved, known = _solve(grams, penalty, tables, nodes, len(warm))
+        weights = trust * known
+        total = max(weights.sum(), np.finfo(float).tiny)
+        mean, centre = weights @ learned / total, weights @ solved / total
+        gain = _gain(solved - centre, learned - mean, weights)
+        left = learned - gain * np.where(known[:, None], solved - centre, 0)
+        n_nodes = {view: len(tables[view]) for view in nodes}
+        effects = _NodeEffects.fitted(left, trust, nodes, n_nodes, settings.shrinkage)
+        return cls(grams, tables, penalty, gain, centre, effects)
+
+    def place(self, nodes: Mapping[str, Sequences], n: int) -> Matrix:
+        """(n, dim) item vectors."""
+        solved, known = _solve(self.grams, self.penalty, self.tables, nodes, n)
+        return self.effects.of_items(nodes, n) + self.gain * np.where(known[:, None], solved - self.centre, 0)
+
+
+def _grams(contents: BundleContents, settings: ColdStartSettings, side: int) -> tuple[dict[str, Matrix], float]:
+    """w_v W_v^T W_v of the aligned views, and lambda."""
+    grams = {}
+    for view, matrices in contents.alignment.items():
+        matrix = np.asarray(matrices[side], np.float64)
+        grams[view] = settings.view_weights.get(view, 1.0) * (matrix.T @ matrix)
+    scale = sum(float(np.trace(gram)) for gram in grams.values()) / max(1, len(next(iter(grams.values()), ())))
+    return grams, settings.regularisation * scale
+
+
+def _solve(
+    grams: Mapping[str, Matrix],
+    penalty: float,
+    tables: Mapping[str, NDArray[np.float32]],
+    nodes: Mapping[str, Sequences],
+    n: int,
+) -> tuple[Matrix, NDArray[np.bool_]]:
+    """(n, dim) solutions, and (n,) whether an aligned view knows the item; items are grouped by the views they have."""
+    solved, known = np.zeros((n, tables[ITEM_VIEW].shape[1])), np.zeros(n, np.bool_)
+    if not n or not grams:
+        return solved, known
+    has = np.array([nodes[view].lengths > 0 for view in grams])
+    for pattern in np.unique(has, axis=1).T:
+        present = [view for view, there in zip(grams, pattern, strict=True) if there]
+        if not present:
+            continue
+        rows = np.flatnonzero((has == pattern[:, None]).all(axis=0))
+        known[rows] = True
+        pull = sum(_node_means(nodes[view].take(rows), tables[view]) @ grams[view] for view in present)
+        whole = sum(grams[view] for view in present) + penalty * np.eye(solved.shape[1])
+        solved[rows] = np.linalg.solve(whole, np.asarray(pull).T).T
+    return solved, known
+
+
+def _gain(solved: Matrix, learned: Matrix, weights: NDArray[np.float64]) -> float:
+    """The factor on the solutions that comes nearest to the learned vectors; 0 where the solutions are all alike."""
+    power = float(weights @ (solved * solved).sum(axis=1))
+    return float(weights @ (solved * learned).sum(axis=1)) / power if power > 0 else 0.0
+
+
+def _shares(nodes: Sequences, n_nodes: int) -> sparse.csr_array:
+    """(n, n_nodes): 1 / number of nodes of the item, at its nodes."""
+    values = np.repeat(1 / np.maximum(nodes.lengths, 1), nodes.lengths)
+    return sparse.csr_array((values, nodes.values, nodes.offsets), shape=(len(nodes), n_nodes))
+
+
+def _node_means(nodes: Sequences, table: NDArray[np.floating]) -> Matrix:
+    """(n, dim) mean of the vectors of each item's nodes; zero where it has none."""
+    means: Matrix = np.asarray(_shares(nodes, len(table)) @ table, np.float64)
+    return means
+
+
+def _without_unknown(view: str, nodes: Sequences, n_nodes: int) -> Sequences:
+    values = nodes.values
+    if len(values) and not (values.min() >= UNKNOWN and values.max() < n_nodes):
+        raise DataError(
+            f"node indices of view {view!r} must be -1 (unknown) or 0..{n_nodes - 1}, "
+            f"got {values.min()}..{values.max()}"
+        )
+    known = values != UNKNOWN
+    owners = np.repeat(np.arange(len(nodes)), nodes.lengths)[known]
+    return Sequences.from_lengths(values[known], np.bincount(owners, minlength=len(nodes)))
+
+
+def _unit_rows(matrix: Matrix) -> Matrix:
+    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
+    return np.asarray(matrix / np.where(norms == 0, 1, norms))
+
+
+def _check_alignment(contents: BundleContents, settings: ColdStartSettings) -> None:
+    dim = contents.vectors[ITEM_VIEW].source.shape[1]
+    for view, matrices in contents.alignment.items():
+        node_dim = contents.vectors[view].source.shape[1]
+        if matrices.shape != (2, dim, dim) or node_dim != dim:
+            raise DataError(
+                f"the alignment of view {view!r} has shape {matrices.shape} beside item vectors of {dim} and node "
+                f"vectors of {node_dim} numbers: expected (2, {dim}, {dim}) for source and target, and equal dimensions"
+            )
+    for view in settings.view_weights:
+        if view not in contents.alignment:
+            known = ", ".join(contents.alignment) or "none"
+            raise DataError(f"cold_start.view_weights: view {view!r} has no alignment; aligned views are {known}")
+
+
+__all__ = ["Basis", "ColdStart", "ColdStartSettings"]
