@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, FiniteFloat, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
+from pydantic import Field, FiniteFloat, StrictBool, StrictInt, StrictStr, model_validator
 
 from prismrec.config import Section
 from prismrec.retrieval.blend import QuerySettings, Similarity
 
-Value = StrictBool | StrictInt | StrictFloat | StrictStr
+Value = StrictBool | StrictInt | Annotated[FiniteFloat, Field(strict=True)] | StrictStr
 """A value of a column, or the id of a view's node, as JSON has it."""
 
 Number = StrictInt | Annotated[FiniteFloat, Field(strict=True)]
