@@ -228,7 +228,7 @@ def test_conditions_are_joined(items):
 
 
 def test_unknown_name_tells_the_nearest(items):
-    with pytest.raises(ConfigError, match="filter on 'pricee': .* did you mean 'price'"):
+    with pytest.raises(ConfigError, match=r"filter on 'pricee': .* did you mean 'price'"):
         met(items, "pricee", min=1)
     with pytest.raises(ConfigError, match="there are item_id, name, price"):
         met(items, "????????", min=1)
