@@ -5,12 +5,14 @@
 #   TORCH_OPTIONS  further options of pip for torch, as for a CPU-only build make test TORCH_OPTIONS="--index-url URL"
 #   PYTEST         further options of pytest                                 make test PYTEST="-k vocabulary"
 #   WORKERS        processes that run tests side by side; 0: none beside     make test WORKERS=0
+#   PACKAGES       what sees to Chromium and PostgreSQL for the tests        make test PACKAGES=true
 
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_OPTIONS ?=
 PYTEST ?=
 WORKERS ?= 2
+PACKAGES ?= sh tests/system_packages.sh
 
 BIN := $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
@@ -29,6 +31,7 @@ demo: $(VENV)/.installed ## train on bundled shopping data, compare with strong 
 	$(BIN)/prismrec demo
 
 test: check ## everything that must hold before a change lands: lint, types, tests
+	@$(PACKAGES)
 	$(BIN)/pytest -n $(WORKERS) $(PYTEST)
 
 check: $(VENV)/.installed-dev ## lint, format and types only

@@ -21,7 +21,10 @@ import prismrec
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-IMPORTED_AS = {"ibis-framework": "ibis", "faiss-cpu": "faiss"}
+IMPORTED_AS = {
+    "ibis-framework": "ibis", "faiss-cpu": "faiss", "scikit-learn": "sklearn", "prometheus-client": "prometheus_client",
+    "pydantic-core": "pydantic_core",
+}  # fmt: skip
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 COMMANDS = ("demo", "test", "bench", "check")
 
