@@ -6,21 +6,24 @@ Per side (source, target) the item vector is what the alignment asks for, correc
           = (sum_v w_v G_v + lambda I)^-1  sum_v w_v G_v c_v           G_v = W_v^T W_v
     i     = m + gain (i_hat - m_hat) + sum_v mean_{c in v} u_v(c)
 
-The alignment was trained by log s((W i).(W c)), which fixes directions and leaves the length open. So `gain` is the
+The alignment was trained by log s((W i).(W c)), which fixes directions and leaves lengths open. So `gain` is the
 least-squares factor between the centred solutions and the learned vectors of the warm items (m, m_hat: their means),
-each weighed by how far its own clicks can be trusted, n / (n + `TRUST`). What is left over is shared by the items of a
-node more often than not: u_v(c) is the mean residual of the warm items of node c, shrunk towards 0 by `shrinkage`
-items, fitted view after view. lambda is `regularisation` times the mean eigenvalue of sum_v w_v G_v.
+each item weighed by how far its own clicks can be trusted, t = n / (n + `TRUST`). lambda is `regularisation` times the
+mean eigenvalue of sum_v w_v G_v; the larger it is, the less the solve turns vectors away from sum_v w_v G_v c_v.
+
+What the solve leaves over is partly common to the items of a node: u_v(c) = sum_j t_j r_j / (sum_j t_j + kappa_v) over
+the residuals r_j of its warm items, fitted view after view. kappa_v is the variance of the residuals within nodes over
+that between them, estimated from the data (Henderson 1953, method 1: products of different items of a node have the
+variance between as their mean), times `shrinkage`. Where nodes have nothing in common it is infinite, and u_v zero.
 
 The vectors of a side view are the mean over the item's nodes there, as for every item. The prior is the expected log
-count of an item with these nodes, fitted the same way on the counts of the warm items, plus `lean`: a count of zero
-would bury what nobody had a chance to click.
+count of an item with these nodes, fitted on the counts of the warm items as the residuals are, plus `lean`: a count of
+zero would bury what nobody had a chance to click.
 
-What is known decides what an item gets (`basis`): with a node in an aligned view all of the above, with nodes in views
-without alignment the mean m and the residuals of its nodes, with no known node the mean alone.
+What is known decides what an item gets (`ColdStart.basis`): with a node in an aligned view all of the above; with nodes
+in views without alignment the mean m and what their items have in common; with no known node the mean alone.
 
-Cost of `of`: one pass over the warm items, O(n_items x (dim^2 + edges x dim)) once per side; of `place`: the same per
-new item.
+Cost of `of`: O(n_items (dim^2 + edges dim)) per side, one pass; of `place`: the same per new item.
 """
 
 from __future__ import annotations
@@ -48,21 +51,20 @@ Matrix = NDArray[np.float64]
 TRUST = 5.0
 """A warm item with this many clicks is trusted half: its vector has hardly left the place where it started."""
 
+_TINY = 1e-12
+
 
 class ColdStartSettings(Section):
     """How items without clicks are placed."""
 
     regularisation: float = Field(
-        default=0.1, gt=0, description="lambda of the solve, as a share of the mean eigenvalue of its matrix"
+        default=1.0, gt=0, description="lambda of the solve, in units of the mean eigenvalue of its matrix"
     )
     view_weights: dict[str, float] = Field(
         default_factory=dict, description="weight of each aligned view in the solve; a view left out has 1"
     )
     shrinkage: float = Field(
-        default=5.0, ge=0, description="warm items that a node needs for half of their common residual to count"
-    )
-    prior_shrinkage: float = Field(
-        default=10.0, ge=0, description="the same for the expected log count of an item of the node"
+        default=1.0, gt=0, description="times the estimated shrinkage of what a node's items share: above 1 less of it"
     )
     lean: FiniteFloat = Field(
         default=0.0, description="added to the prior of new items (log counts): above 0 favours, below 0 holds back"
@@ -100,7 +102,7 @@ class ColdStart:
         sides = tuple(_Placement.fitted(contents, settings, side, nodes, warm, trust) for side in (0, 1))
         n_nodes = {view: len(contents.vectors[view].source) for view in nodes}
         logs = popularity_prior(counts)[warm, None].astype(np.float64)
-        prior = _NodeEffects.fitted(logs, np.ones(len(warm)), nodes, n_nodes, settings.prior_shrinkage)
+        prior = _NodeEffects.fitted(logs, np.ones(len(warm)), nodes, n_nodes)
         return cls(contents, settings, (sides[0], sides[1]), prior)
 
     def place(
@@ -197,23 +199,23 @@ class _NodeEffects:
         trust: NDArray[np.float64],
         nodes: Mapping[str, Sequences],
         n_nodes: Mapping[str, int],
-        shrinkage: float,
+        shrinkage: float = 1.0,
     ) -> Self:
-        """Fit on (n, dim) values of items that are trusted by (n,) weights, view after view, two rounds.
-
-        An effect is the mean of what its items leave open, times n / (n + shrinkage).
-        """
+        """Fit on (n, dim) values of items that are trusted by (n,) weights, view after view, two rounds."""
         total = trust.sum()
         mean = trust @ values / total if total > 0 else np.zeros(values.shape[1])
         left = values - mean
         shares = {view: _shares(rows, n_nodes[view]) for view, rows in nodes.items()}
+        kappas = {}
         effects = {view: np.zeros((n_nodes[view], values.shape[1])) for view in nodes}
         for _ in range(2):
             for view, share in shares.items():
                 left += share @ effects[view]
+                if view not in kappas:
+                    kappas[view] = shrinkage * _shrinkage(left, trust, share)
                 weighed = sparse.diags_array(trust) @ share
-                support = np.asarray(weighed.sum(axis=0)) + shrinkage
-                effects[view] = (weighed.T @ left) / np.where(support > 0, support, 1)[:, None]
+                support = np.asarray(weighed.sum(axis=0))
+                effects[view] = (weighed.T @ left) / np.maximum(support + kappas[view], _TINY)[:, None]
                 left -= share @ effects[view]
         return cls(mean, effects)
 
@@ -261,7 +263,7 @@ class _Placement:
         grams, penalty = _grams(contents, settings, side)
         solved, known = _solve(grams, penalty, tables, nodes, len(warm))
         weights = trust * known
-        total = max(weights.sum(), np.finfo(float).tiny)
+        total = max(weights.sum(), _TINY)
         mean, centre = weights @ learned / total, weights @ solved / total
         gain = _gain(solved - centre, learned - mean, weights)
         left = learned - gain * np.where(known[:, None], solved - centre, 0)
@@ -313,6 +315,21 @@ def _gain(solved: Matrix, learned: Matrix, weights: NDArray[np.float64]) -> floa
     """The factor on the solutions that comes nearest to the learned vectors; 0 where the solutions are all alike."""
     power = float(weights @ (solved * solved).sum(axis=1))
     return float(weights @ (solved * learned).sum(axis=1)) / power if power > 0 else 0.0
+
+
+def _shrinkage(left: Matrix, trust: NDArray[np.float64], share: sparse.csr_array) -> float:
+    """Variance within nodes over variance between nodes; infinite where nodes have nothing in common."""
+    weighed = sparse.diags_array(trust) @ share
+    own = weighed.copy()
+    own.data **= 2
+    lengths = (left * left).sum(axis=1)
+    pairs = float((np.asarray(weighed.sum(axis=0)) ** 2).sum() - own.sum())
+    between = float(((weighed.T @ left) ** 2).sum() - (own.T @ lengths).sum()) / max(pairs, _TINY)
+    if pairs <= _TINY or between <= _TINY:
+        return np.inf
+    placed = (np.diff(share.indptr) > 0) & (trust > 0)
+    within = float((trust * lengths)[placed].sum() - between * trust[placed].sum()) / placed.sum()
+    return float(max(within, 0.0) / between)
 
 
 def _shares(nodes: Sequences, n_nodes: int) -> sparse.csr_array:
