@@ -21,7 +21,7 @@ def make_contents(seed: int = 7, **changes) -> BundleContents:
         return EmbeddingTable(*rng.normal(size=(2, n, dim)).astype(np.float32))
 
     contents = {
-        "vectors": {"item": vectors(N_ITEMS, 8), "category": vectors(3, 4), "shop": vectors(2, 4)},
+        "vectors": {"item": vectors(N_ITEMS, 6), "category": vectors(3, 6), "shop": vectors(2, 4)},
         "vocabularies": {
             "item": Vocabulary.from_ids([2**60 + i for i in range(N_ITEMS)], range(N_ITEMS, 0, -1)),
             "category": Vocabulary.from_ids(["fluid milk", "crème fraîche", "100% juice"], [8, 4, 3]),
@@ -31,7 +31,7 @@ def make_contents(seed: int = 7, **changes) -> BundleContents:
             "category": Sequences.from_lists([[i % 3] for i in range(N_ITEMS - 1)] + [[]]),
             "shop": Sequences.from_lists([[0, 1] if i % 4 == 0 else [i % 2] for i in range(N_ITEMS)]),
         },
-        "alignment": {"category": rng.normal(size=(8, 4)).astype(np.float32)},
+        "alignment": {"category": rng.normal(size=(2, 6, 6)).astype(np.float32)},
         "item_columns": pa.table({
             "item_id": [2**60 + i for i in range(N_ITEMS)],
             "name": [f"article {i}" for i in range(N_ITEMS)],
@@ -57,7 +57,7 @@ def bundle(tmp_path, contents) -> Bundle:
     return Bundle.write(tmp_path / "bundle", contents)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make():
     """`make_contents`, for tests that want other contents."""
     return make_contents

@@ -79,7 +79,7 @@ def test_many_histories_answer_like_each_alone(bundle, monkeypatch):
     histories = [[FIRST + i, FIRST + (3 * i) % 15] for i in range(9)] + [[], ["unknown"]]
     alone = [bundle.recommend(history, k=4) for history in histories]
     together = bundle.recommend_many(histories, k=4)
-    monkeypatch.setattr(bundle_module, "_SCORE_BYTES", 15 * 4 * 2)  # two histories at a time
+    monkeypatch.setattr(bundle_module, "_TOGETHER", 2)
     in_pieces = bundle.recommend_many(histories, k=4)
     for one, many, piece in zip(alone, together, in_pieces, strict=True):
         assert one.item_ids == many.item_ids == piece.item_ids

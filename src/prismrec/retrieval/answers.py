@@ -17,12 +17,14 @@ class Explanation:
         repeat: the bonus for having been in the history.
         history: (item id, share) of the items of the history that speak most for it, the strongest first: a breakdown
             of what `views` says.
+        preferences: what declared preferences add: the rest of that breakdown.
     """
 
     views: Mapping[str, float]
     popularity: float
     repeat: float = 0.0
     history: tuple[tuple[Any, float], ...] = ()
+    preferences: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class Recommendations(Sequence[Recommendation]):
 
     Attributes:
         unknown_ids: ids of the request that the bundle does not know, each once.
-        basis: what the query was made of: "history", "preferences", or "popularity" where nothing was known.
+        basis: what the query was made of: "history", "preferences", "popularity" where nothing was known, "item" for
+            similar ones.
         report: what diversity gave and took; None where the list is by score alone.
     """
 

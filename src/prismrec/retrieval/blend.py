@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -179,11 +179,21 @@ class MultiViewScorer:
                 raise DataError(f"view {view!r} has rows for {rows} items, but there are {self.n_items} item counts")
 
     def _check_weights(self) -> None:
-        for view in self.settings.view_weights:
-            if view not in self._tables:
-                near = difflib.get_close_matches(view, self._tables, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"views are {', '.join(self._tables)}"
-                raise ConfigError(f"view_weights: there is no view {view!r}; {hint}")
+        check_views(self.settings.view_weights, self._tables)
+
+
+def check_views(weights: Iterable[str], views: Iterable[str]) -> None:
+    """Refuse weights for views that are not there.
+
+    Raises:
+        ConfigError: names the view, and the nearest one that exists.
+    """
+    known = list(views)
+    for view in weights:
+        if view not in known:
+            near = difflib.get_close_matches(view, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"views are {', '.join(known)}"
+            raise ConfigError(f"view_weights: there is no view {view!r}; {hint}")
 
 
 def popularity_prior(counts: ArrayLike) -> NDArray[np.float32]:
@@ -213,4 +223,12 @@ def unit_rows(matrix: NDArray[np.float32]) -> NDArray[np.float32]:
     return unit
 
 
-__all__ = ["MultiViewScorer", "QuerySettings", "Similarity", "column_ranges", "popularity_prior", "unit_rows"]
+__all__ = [
+    "MultiViewScorer",
+    "QuerySettings",
+    "Similarity",
+    "check_views",
+    "column_ranges",
+    "popularity_prior",
+    "unit_rows",
+]

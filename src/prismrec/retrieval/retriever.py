@@ -1,0 +1,261 @@
+"""Answers by id: a history becomes a query vector, the index finds candidates, filters and diversity shape the list.
+
+    request ── asked.py ──▶ places, query ── candidates.py ──▶ best candidates ── diversity.py ──▶ list ──▶ answer
+                                                 ▲ index.py, filters.py, overlay.py
+
+A `Retriever` never changes: adding and removing items makes another one that shares all large arrays, so threads may
+use one while the next is made.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from prismrec.data.schema import ITEM_ID, ITEM_VIEW, UNKNOWN
+from prismrec.data.sequences import Sequences
+from prismrec.retrieval.answers import Explanation, ListReport, Recommendation, Recommendations
+from prismrec.retrieval.asked import Asked, Lookup, Places, asked, asked_similar
+from prismrec.retrieval.blend import Similarity
+from prismrec.retrieval.bundle_files import BundleContents
+from prismrec.retrieval.candidates import Candidates, Search, Space
+from prismrec.retrieval.cold_start import ColdStartSettings
+from prismrec.retrieval.diversity import likeness, pool_size, report, rerank
+from prismrec.retrieval.explain import explanations
+from prismrec.retrieval.filters import ItemFilter
+from prismrec.retrieval.index import IndexSettings, ItemIndex
+from prismrec.retrieval.matrices import ItemMatrices
+from prismrec.retrieval.overlay import Overlay, Placement
+from prismrec.retrieval.request import Diversity, NewItem, Request, SimilarRequest
+
+REFILL = 4
+"""How many times larger each next pool is, while quotas leave a list short."""
+
+MOST_CANDIDATES = 16_384
+"""Where refilling a list under quotas ends: beyond so many candidates the list stays short."""
+
+
+@dataclass(frozen=True)
+class ItemCard:
+    """What is known of an item.
+
+    Attributes:
+        columns: its row of the item table.
+        views: view name -> ids of its nodes.
+        count: interactions in training.
+        added: it was added or changed since the bundle was made.
+    """
+
+    item_id: Any
+    columns: dict[str, Any] = field(default_factory=dict)
+    views: dict[str, list[Any]] = field(default_factory=dict)
+    count: int = 0
+    added: bool = False
+
+
+class Retriever:
+    """Answers requests over the items of a bundle and those added since."""
+
+    def __init__(
+        self,
+        contents: BundleContents,
+        matrices: ItemMatrices,
+        index: ItemIndex,
+        cold_start: ColdStartSettings | None = None,
+    ) -> None:
+        """Bind what lies in a bundle; nothing is copied.
+
+        Args:
+            matrices, index: made for `contents.query.similarity`.
+            cold_start: how added items are placed; the defaults where None.
+        """
+        self.contents = contents
+        self._placement = Placement(contents, cold_start or ColdStartSettings())
+        self._overlay = Overlay.empty(matrices.sources.shape[1], list(contents.vectors))
+        self._filter = ItemFilter(contents.item_nodes, contents.vocabularies, contents.item_columns)
+        self._shared = _Spaces(contents, matrices, index)
+        self._searches: dict[Similarity, Search] = {}
+
+    @property
+    def n_items(self) -> int:
+        """How many items can be answered."""
+        return self._n_rows - len(self._overlay.hidden) + len(self._overlay)
+
+    @property
+    def overlay(self) -> Overlay:
+        """What differs from the bundle."""
+        return self._overlay
+
+    def recommend(self, requests: Sequence[Request]) -> list[Recommendations]:
+        """The best items for each request, all searched together.
+
+        Raises:
+            ConfigError: a view, column or weight that does not exist or fit; k below 1.
+            DataError: a history or list that is no list of ids.
+        """
+        resolved = []
+        for request in requests:
+            preference, unknown = self._placement.preference(request.preferences)
+            one = asked(request, self.contents.query, self._lookup, preference)
+            resolved.append(one.also_unknown(unknown) if unknown else one)
+        return self._answers(resolved)
+
+    def similar(self, requests: Sequence[SimilarRequest]) -> list[Recommendations]:
+        """The items nearest to the item of each request, itself left out.
+
+        Raises:
+            UnknownIdError: an item is not known, or was removed.
+            ConfigError, DataError: as for `recommend`.
+        """
+        return self._answers([asked_similar(request, self._lookup) for request in requests])
+
+    def upserted(self, items: Sequence[NewItem]) -> Retriever:
+        """A retriever with these items added, or changed where it knows them already.
+
+        An item of the bundle keeps what the change does not name, and its learned vector in the item view.
+
+        Raises:
+            DataError: an id or value of another type than the bundle's, or a view that the bundle lacks.
+        """
+        newer = self._placement.overlay(items, self._overlay)
+        self._filter.check(newer.items)
+        return self._with(self._overlay.joined(newer))
+
+    def without(self, ids: Collection[Any]) -> Retriever:
+        """A retriever that answers none of these items; ids that it does not know change nothing."""
+        rows = self.contents.vocabularies[ITEM_VIEW].find_all(list(ids))
+        return self._with(self._overlay.without(ids, rows[rows != UNKNOWN].tolist()))
+
+    def item(self, item_id: Any) -> ItemCard:
+        """What is known of an item.
+
+        Raises:
+            UnknownIdError: nobody knows it, or it was removed.
+        """
+        place = self._lookup.answerable(item_id)
+        counts = self.contents.vocabularies[ITEM_VIEW].counts
+        row = self.contents.vocabularies[ITEM_VIEW].find(item_id)
+        count = int(counts[row]) if row != UNKNOWN else 0
+        added = place >= self._n_rows
+        known = self._overlay.items[place - self._n_rows] if added else self._placement.row_of(place)
+        views = {view: list(nodes) for view, nodes in known.views.items()}
+        return ItemCard(known.item_id, dict(known.columns), views, count, added)
+
+    @property
+    def _n_rows(self) -> int:
+        return len(self.contents.vocabularies[ITEM_VIEW])
+
+    @cached_property
+    def _lookup(self) -> Lookup:
+        vocabulary = self.contents.vocabularies[ITEM_VIEW]
+        return Lookup(vocabulary, self._overlay)
+
+    def _with(self, overlay: Overlay) -> Retriever:
+        other = copy.copy(self)
+        other._overlay = overlay
+        other._searches = {}
+        other.__dict__.pop("_lookup", None)
+        return other
+
+    def _search(self, similarity: Similarity) -> Search:
+        if similarity not in self._searches:
+            matrices, index = self._shared.of(similarity)
+            self._searches[similarity] = Search(Space(similarity, matrices, index, self._overlay), self._filter)
+        return self._searches[similarity]
+
+    def _answers(self, resolved: Sequence[Asked]) -> list[Recommendations]:
+        answers: list[Recommendations | None] = [None] * len(resolved)
+        for similarity in {a.settings.similarity for a in resolved}:
+            search = self._search(similarity)
+            rows = [i for i, a in enumerate(resolved) if a.settings.similarity == similarity]
+            sizes = [pool_size(resolved[i].diversity, resolved[i].k) for i in rows]
+            found = search.best([resolved[i] for i in rows], sizes)
+            for i, candidates in zip(rows, found, strict=True):
+                answers[i] = self._answer(search, resolved[i], candidates)
+        return [answer for answer in answers if answer is not None]
+
+    def _answer(self, search: Search, a: Asked, pool: Candidates) -> Recommendations:
+        chosen, told = (pool.first(a.k), None) if _by_score_alone(a.diversity) else self._spread(search, a, pool)
+        reasons: Sequence[Explanation | None] = [None] * len(chosen)
+        if a.explain:
+            reasons = explanations(search.space, a, chosen, self._ids)
+        ids, columns = self._ids(chosen.places), self._columns(chosen.places)
+        rows = zip(ids, chosen.scores.tolist(), columns, reasons, strict=True)
+        return Recommendations(tuple(Recommendation(*row) for row in rows), a.unknown, a.basis, told)
+
+    def _spread(self, search: Search, a: Asked, pool: Candidates) -> tuple[Candidates, ListReport]:
+        """Choose from the pool; under quotas that leave the list short, from an ever larger one."""
+        columns, views = search.space.matrices.columns, list(search.space.matrices.columns)
+        while True:
+            alike = likeness(search.space.source_rows(pool.places), columns, a.diversity, views)
+            nodes = self._nodes(pool.places)
+            places = rerank(pool.scores, alike, nodes, a.diversity, a.k)
+            wanted = REFILL * len(pool)
+            if len(places) == a.k or wanted > MOST_CANDIDATES:
+                break
+            more = search.best([a], [wanted])[0]
+            if len(more) == len(pool):
+                break
+            pool = more
+        return Candidates(pool.places[places], pool.scores[places]), report(pool.scores, places, nodes)
+
+    def _nodes(self, places: Places) -> dict[str, Sequences]:
+        """Nodes of each place, per side view; indices above the bundle's are nodes that came with added items."""
+        own = places < self._n_rows
+        if own.all():
+            return {view: nodes.take(places) for view, nodes in self.contents.item_nodes.items()}
+        joined = {}
+        for view, nodes in self.contents.item_nodes.items():
+            base, added = nodes.take(places[own]), self._overlay.nodes[view].take(places[~own] - self._n_rows)
+            order = np.argsort(np.argsort(~own, kind="stable"), kind="stable")
+            both = np.concatenate([base.values, added.values])
+            joined[view] = Sequences.from_lengths(both, np.concatenate([base.lengths, added.lengths])).take(order)
+        return joined
+
+    def _ids(self, places: Places) -> list[Any]:
+        """External ids of places."""
+        if not len(self._overlay):
+            return self.contents.vocabularies[ITEM_VIEW].ids_of(places)
+        ids = iter(self.contents.vocabularies[ITEM_VIEW].ids_of(places[places < self._n_rows]))
+        added = self._overlay.items
+        return [next(ids) if p < self._n_rows else added[p - self._n_rows].item_id for p in places.tolist()]
+
+    def _columns(self, places: Places) -> list[dict[str, Any]]:
+        """Rows of the item table."""
+        table = self.contents.item_columns
+        own = places[places < self._n_rows]
+        rows: list[dict[str, Any]] = [{} for _ in own]
+        if table is not None and len(own):
+            names = [name for name in table.column_names if name != ITEM_ID]
+            rows = table.select(names).take(own).to_pylist() if names else rows
+        following = iter(rows)
+        added = self._overlay.items
+        return [next(following) if p < self._n_rows else dict(added[p - self._n_rows].columns) for p in places.tolist()]
+
+
+class _Spaces:
+    """Matrices and index per similarity: the bundle's own, and the other made in memory when first asked for."""
+
+    def __init__(self, contents: BundleContents, matrices: ItemMatrices, index: ItemIndex) -> None:
+        self._contents = contents
+        self._made: dict[Similarity, tuple[ItemMatrices, ItemIndex]] = {contents.query.similarity: (matrices, index)}
+
+    def of(self, similarity: Similarity) -> tuple[ItemMatrices, ItemIndex]:
+        if similarity not in self._made:
+            contents = self._contents
+            counts = contents.vocabularies[ITEM_VIEW].counts
+            matrices = ItemMatrices.of(contents.vectors, contents.item_nodes, counts, similarity)
+            self._made[similarity] = (matrices, ItemIndex.build(matrices.targets, IndexSettings(kind="exact")))
+        return self._made[similarity]
+
+
+def _by_score_alone(diversity: Diversity) -> bool:
+    return not diversity.level and not diversity.quotas
+
+
+__all__ = ["ItemCard", "Retriever"]
