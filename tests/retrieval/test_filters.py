@@ -60,7 +60,7 @@ def items() -> ItemFilter:
 
 
 def met(items: ItemFilter, name: str, **condition) -> list[int]:
-    return np.flatnonzero(items.mask({name: Condition(**condition)})).tolist()
+    return np.flatnonzero(np.asarray(items.mask({name: Condition(**condition)}))).tolist()
 
 
 # ---- views ----

@@ -1,4 +1,14 @@
-"""Lists that spread: the best candidates re-ranked so that they are good and unlike each other, within quotas."""
+"""Lists that spread: the best candidates re-ranked so that they are good and unlike each other, within quotas.
+
+What the one knob means. Relevance is the place by score, counted in list lengths (1 - place / k), so it is the same
+for every data set and every scale of scores. At `level` l, an item that is just like one above it stands where a wholly
+unlike item would that has l / (1 - l) list lengths more before it:
+
+    level                      0     0.1    0.2    0.33   0.5    0.67   0.8    1
+    list lengths further down  0     1/9    1/4    1/2    1      2      4      scores only break ties
+
+Level 0 is the ranking by score. The first item is always the best by score (that the quotas allow).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +29,7 @@ from prismrec.retrieval.request import Diversity
 Rows = NDArray[np.float32]
 
 POOL_PER_ITEM = 4
-"""Candidates that are weighed per item of the list, unless the request says how many."""
+"""Candidates that are weighed per item of the list, unless the request says how many: what level 0.8 can reach."""
 
 
 def pool_size(diversity: Diversity, k: int) -> int:
@@ -72,42 +82,33 @@ def rerank(
         ConfigError: there is a quota on a view that does not exist.
     """
     order = np.argsort(-scores, kind="stable")
+    relevance = (1 - np.arange(len(order)) / k).astype(np.float32)
     slots, room = _slots(nodes, diversity.quotas, order)
     build = dpp if diversity.method == "dpp" else mmr
     places = build(
-        relevance(scores[order]), likeness[order], np.float32(diversity.level), min(k, len(scores)),
-        slots.values, slots.offsets, room,
-    )  # fmt: skip
+        relevance, likeness[order], np.float32(diversity.level), min(k, len(order)), slots.values, slots.offsets, room
+    )
     found: NDArray[np.int64] = order[places]
-    return found
-
-
-def relevance(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scores of a pool as relevance from 0 to 1, the same for every scale and shift of the scores.
-
-    >>> relevance(np.array([3.0, -1.0, 1.0], np.float32)).tolist()
-    [1.0, 0.0, 0.5]
-    """
-    low, high = scores.min(initial=np.inf), scores.max(initial=-np.inf)
-    if not high > low:
-        return np.ones(len(scores), np.float32)
-    found: NDArray[np.float32] = ((scores - low) / (high - low)).astype(np.float32)
     return found
 
 
 def report(scores: NDArray[np.float32], places: NDArray[np.int64], nodes: Mapping[str, Sequences]) -> ListReport:
     """What a list keeps of the relevance, and shows of each view, beside the equally long list by score alone.
 
+    An item whose place by score is p counts 1 / log2(1 + p), as in DCG; places do not depend on the pool.
+
     Args:
         scores: (m,) float32 of the pool.
         places: of the list, as `rerank` gave them.
         nodes: view name -> the nodes of each candidate.
     """
-    by_score = np.argsort(-scores, kind="stable")[: len(places)]
-    relevant = relevance(scores).astype(np.float64)
-    best = relevant[by_score].sum()
+    order = np.argsort(-scores, kind="stable")
+    gain = np.empty(len(scores))
+    gain[order] = 1 / np.log2(np.arange(len(scores)) + 2)
+    by_score = order[: len(places)]
+    kept = float(gain[places].sum() / gain[by_score].sum()) if len(places) else 1.0
     distinct = {view: (_n_distinct(rows, by_score), _n_distinct(rows, places)) for view, rows in nodes.items()}
-    return ListReport(float(relevant[places].sum() / best) if best else 1.0, distinct)
+    return ListReport(kept, distinct)
 
 
 def _n_distinct(nodes: Sequences, places: NDArray[np.int64]) -> int:
@@ -150,4 +151,4 @@ def _check_view(view: str, views: Sequence[str], where: str) -> None:
         raise ConfigError(f"{where}: there is no view {view!r}; {hint}")
 
 
-__all__ = ["POOL_PER_ITEM", "likeness", "pool_size", "relevance", "report", "rerank"]
+__all__ = ["POOL_PER_ITEM", "likeness", "pool_size", "report", "rerank"]

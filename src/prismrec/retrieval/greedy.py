@@ -1,6 +1,6 @@
 """Lists built item by item, each time taking the candidate that gains most: MMR, and greedy MAP of a DPP, with quotas.
 
-With relevance r in [0, 1], likeness s_ij = v_i . v_j of unit vectors (1 with itself), level l and the list S so far:
+With relevance r, likeness s_ij = v_i . v_j of unit vectors (1 with itself), level l and the list S so far:
 
     MMR   argmax_i  (1 - l) r_i  -  l max(0, max_{j in S} s_ij)
     DPP   argmax_i  (1 - l) r_i  +  l log(d_i^2) / log(1 / e),   d_i^2 = det(L_{S + i}) / det(L_S),  L = (1 - e) s + e I
@@ -25,14 +25,14 @@ _FLOOR = 0.01
 _LOG_FLOOR = float(np.log(_FLOOR))
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def mmr(  # type: ignore[no-untyped-def]
     relevance, vectors, level, k, slots, slot_offsets, room
 ):
     """Places of at most k candidates, in list order, by maximal marginal relevance.
 
     Args:
-        relevance: (m,) float32 in [0, 1]; of equal gains the first candidate wins.
+        relevance: (m,) float32; of equal gains the first candidate wins.
         vectors: (m, d) float32 rows of length 1, or shorter: what is missing is like nothing.
         level: 0 = relevance alone, 1 = unlikeness alone.
         k: how many.
@@ -65,7 +65,7 @@ def mmr(  # type: ignore[no-untyped-def]
     return chosen
 
 
-@njit(cache=True, fastmath=True)
+@njit(cache=True)
 def dpp(  # type: ignore[no-untyped-def]
     relevance, vectors, level, k, slots, slot_offsets, room
 ):
@@ -98,7 +98,7 @@ def dpp(  # type: ignore[no-untyped-def]
     return chosen
 
 
-@njit(cache=True, fastmath=True, inline="always")
+@njit(cache=True, fastmath={"reassoc", "contract"})  # sums in any order, so that they run in vector instructions
 def _dot(left, right):  # type: ignore[no-untyped-def]
     total = np.float32(0)
     for place in range(len(left)):
