@@ -70,6 +70,34 @@ def test_a_history_without_a_known_id_gets_popular_items_and_is_told_so(prismrec
     assert "no id of the history is known: these are the most popular items" in result.stderr
 
 
+def test_recommendations_are_filtered_and_spread(answer, bundle):
+    opened = Bundle.open(bundle)
+    found = answer("recommend", bundle, "--history", MILK, "--where", "shop=69", "--where", "brand=Private", "-k", 9)
+    assert found["items"]
+    cards = [opened.retriever.item(item["item_id"]) for item in found["items"]]
+    assert all(card.views["shop"] == [69] and card.columns["brand"] == "Private" for card in cards)
+    spread = answer("recommend", bundle, "--history", MILK, "--at-most", "category=1", "--diversity", "0.5", "-k", 9)
+    kinds = [tuple(opened.retriever.item(item["item_id"]).views["category"]) for item in spread["items"]]
+    assert len(kinds) == 9
+    assert len(set(kinds)) == 9
+
+
+def test_the_report_of_a_spread_list_and_reasons_are_shown(prismrec, bundle):
+    result = prismrec("recommend", bundle, "--history", MILK, "-k", 3, "--diversity", "0.5", "--explain")
+    assert "relevance kept" in result.stdout
+    assert "category " in result.stdout
+    assert result.stdout.count(f"(history: {MILK} ") == 3
+    plain = prismrec("recommend", bundle, "--history", MILK, "-k", 3)
+    assert "relevance kept" not in plain.stdout
+    assert "history" not in plain.stdout
+
+
+def test_similar_items_are_filtered(answer, bundle):
+    found = answer("similar", bundle, MILK, "--where", "shop!=69", "-k", 5)
+    opened = Bundle.open(bundle)
+    assert all(opened.retriever.item(item["item_id"]).views["shop"] != [69] for item in found["items"])
+
+
 def test_weight_of_an_unknown_view_names_the_nearest(prismrec, bundle):
     result = prismrec("recommend", bundle, "--history", MILK, "--weight", "categry=1")
     assert result.exit_code == 1

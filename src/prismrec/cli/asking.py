@@ -11,11 +11,22 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from prismrec.cli.options import AsJson, BundleFolder, HowMany, Weights, weights_of
+from prismrec.cli.options import (
+    AsJson,
+    BundleFolder,
+    HowMany,
+    Level,
+    Quotas,
+    Weights,
+    Where,
+    filters_of,
+    quotas_of,
+    weights_of,
+)
 from prismrec.cli.terminal import emit, say, show, width
 
 if TYPE_CHECKING:
-    from prismrec.retrieval.bundle import Recommendations
+    from prismrec.retrieval.answers import Explanation, Recommendations
 
 
 WIDEST = 40
@@ -45,6 +56,9 @@ def similar(
     similarity: Annotated[
         Likeness, typer.Option(help="source_target: what goes with it or comes after it; cosine: what is used like it.")
     ] = Likeness.SOURCE_TARGET,
+    where: Where = None,
+    diversity: Level = 0.0,
+    at_most: Quotas = None,
     as_json: AsJson = False,
 ) -> None:
     """List the items nearest to an item.
@@ -55,14 +69,20 @@ def similar(
     Example: `prismrec similar bundle 1029743 --weight item=1 --weight category=0.3 -k 10`
     """
     from prismrec.retrieval.bundle import Bundle
+    from prismrec.retrieval.request import Diversity
 
     opened = Bundle.open(bundle)
     wanted = opened.items.parsed(item)
-    found = opened.similar(wanted, k, weights=weights_of(weight), similarity=similarity.value)
+    found = opened.similar(
+        wanted, k, weights=weights_of(weight), similarity=similarity.value,
+        filters=filters_of(where, opened.retriever.filter),
+        diversity=Diversity(level=diversity, quotas=quotas_of(at_most)),
+    )  # fmt: skip
     if as_json:
         emit({"item_id": wanted, "items": answer_rows(found)})
     else:
         show(answer_table(found))
+        _show_report(found)
 
 
 def recommend(
@@ -74,19 +94,28 @@ def recommend(
     weight: Weights = None,
     k: HowMany = 20,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="List items of the history too.")] = False,
+    where: Where = None,
+    diversity: Level = 0.0,
+    at_most: Quotas = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say for each item where its score comes from.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Recommend items after a history.
 
     Ids that the bundle does not know are named on stderr and left out; if none is known, the most popular items come.
 
-    Example: `prismrec recommend bundle --history 1029743 --history 995242 -k 10`
+    Example: `prismrec recommend bundle --history 1029743 --history 995242 -k 10 --where category=TEA --at-most shop=2`
     """
     from prismrec.retrieval.bundle import Bundle
+    from prismrec.retrieval.request import Diversity
 
     opened = Bundle.open(bundle)
     ids = [opened.items.parsed(text) for text in history]
-    found = opened.recommend(ids, k, weights=weights_of(weight), exclude_seen=not include_seen)
+    found = opened.recommend(
+        ids, k, weights=weights_of(weight), exclude_seen=not include_seen, explain=explain,
+        filters=filters_of(where, opened.retriever.filter),
+        diversity=Diversity(level=diversity, quotas=quotas_of(at_most)),
+    )  # fmt: skip
     for unknown in found.unknown_ids:
         say(f"the bundle does not know {unknown!r}: left out of the history")
     if len(found.unknown_ids) == len(set(ids)):
@@ -95,6 +124,9 @@ def recommend(
         emit({"history": ids, "unknown_ids": found.unknown_ids, "items": answer_rows(found)})
     else:
         show(answer_table(found))
+        _show_report(found)
+        for answer in found if explain else ():
+            show(f"{answer.item_id}: {_reason(answer.explanation)}")
 
 
 def export(
@@ -120,7 +152,11 @@ def export(
 
 def answer_rows(answers: Recommendations) -> list[dict[str, Any]]:
     """The answers for --json, best first."""
-    return [{"item_id": a.item_id, "score": a.score, "columns": a.columns} for a in answers]
+    rows: list[dict[str, Any]] = [{"item_id": a.item_id, "score": a.score, "columns": a.columns} for a in answers]
+    for row, answer in zip(rows, answers, strict=True):
+        if answer.explanation is not None:
+            row["explanation"] = vars(answer.explanation)
+    return rows
 
 
 def answer_table(answers: Recommendations, title: str | None = None) -> Table:
@@ -143,6 +179,23 @@ def answer_table(answers: Recommendations, title: str | None = None) -> Table:
         sides = [Text(cells[place]) for cells in columns.values()]
         table.add_row(str(place + 1), Text(ids[place]), f"{answer.score:.3f}", *sides)
     return table
+
+
+def _show_report(answers: Recommendations) -> None:
+    """What diversity gave and took."""
+    if answers.report is not None:
+        gained = ", ".join(f"{view} {before} -> {after}" for view, (before, after) in answers.report.distinct.items())
+        show(f"relevance kept {answers.report.relevance_kept:.0%}; distinct values: {gained or 'no views'}")
+
+
+def _reason(explanation: Explanation | None) -> str:
+    """The parts of a score on one line."""
+    if explanation is None:
+        return ""
+    parts = {**explanation.views, "popularity": explanation.popularity, "repeat": explanation.repeat}
+    shares = ", ".join(f"{name} {share:+.2f}" for name, share in parts.items() if share)
+    history = ", ".join(f"{item_id} {share:+.2f}" for item_id, share in explanation.history)
+    return f"{shares} (history: {history})" if history else shares
 
 
 def _columns(answers: Recommendations) -> list[str]:

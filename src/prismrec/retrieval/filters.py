@@ -27,7 +27,7 @@ from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError
 from prismrec.retrieval.conditions import Mask, ValueType, condition_masks
 from prismrec.retrieval.item_values import Attribute, ItemValues, column_values, new_values, node_values
-from prismrec.retrieval.request import Condition, NewItem
+from prismrec.retrieval.request import Condition, NewItem, Value
 
 CACHED_MASKS = 256
 """How many masks a filter keeps: 51 MB at 200 k items."""
@@ -84,6 +84,19 @@ class ItemFilter:
     def names(self) -> tuple[str, ...]:
         """What conditions can be put on: columns and views whose values can be compared."""
         return tuple(name for name, attribute in self._attributes.items() if attribute.type is not None)
+
+    def parsed(self, name: str, text: str) -> Value:
+        """The value that a text from a command line stands for: number, truth or text, as the view or column has it.
+
+        Raises:
+            ConfigError: there is no such view or column, or the text is not such a value.
+        """
+        attribute, kind = self._known(name)
+        readings: dict[str, Callable[[str], Value]] = {"integer": _number, "number": _number, "truth": _truth}
+        try:
+            return readings.get(kind.kind, str)(text)
+        except (ValueError, KeyError) as error:
+            raise ConfigError(f"filter on {attribute}: {text!r} is not a value of type {attribute.told}") from error
 
     def mask(self, where: Where) -> Mask | None:
         """Which items meet all conditions: (n_items,) bool, read-only; None where there is no condition.
@@ -174,6 +187,14 @@ class _MaskCache:
             while len(self._masks) > self._capacity:
                 self._masks.popitem(last=False)
         return mask
+
+
+def _number(text: str) -> int | float:
+    return int(text) if text.lstrip("-").isdecimal() else float(text)
+
+
+def _truth(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
 
 
 def _key(name: str, condition: Condition) -> _Key:

@@ -87,6 +87,11 @@ class Retriever:
         return self._n_rows - len(self._overlay.hidden) + len(self._overlay)
 
     @property
+    def filter(self) -> ItemFilter:
+        """What conditions on views and columns mean here."""
+        return self._filter
+
+    @property
     def overlay(self) -> Overlay:
         """What differs from the bundle."""
         return self._overlay
