@@ -24,6 +24,7 @@ from prismrec.models.baselines import BaselinesConfig
 from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.cold_start import ColdStartSettings
+from prismrec.serving.settings import ServeSettings
 from prismrec.training.loop import TrainingSettings
 
 _DEMO_FILE = Path(__file__).parent / "data" / "bundled" / "complete_journey.toml"
@@ -60,6 +61,9 @@ class Settings(Section):
     split: SplitSettings = SplitSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     baselines: BaselinesConfig = BaselinesConfig()
+    serving: ServeSettings = Field(
+        default=ServeSettings(), exclude=True, description="the service; no part of what a bundle is made of"
+    )
 
     @field_validator("views")
     @classmethod

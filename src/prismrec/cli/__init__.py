@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from prismrec import __version__
-from prismrec.cli import asking, data_sets, demo, evaluating, preparing, training
+from prismrec.cli import asking, data_sets, demo, evaluating, preparing, serving, training
 from prismrec.cli.terminal import say, show
 from prismrec.errors import PrismRecError
 
@@ -78,6 +78,8 @@ app.command()(evaluating.evaluate)
 app.command()(asking.similar)
 app.command()(asking.recommend)
 app.command()(asking.export)
+app.command()(serving.serve)
+app.command()(serving.rollback)
 app.add_typer(data_sets.app, name="data")
 
 
