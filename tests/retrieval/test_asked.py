@@ -75,7 +75,7 @@ def test_similar_asks_with_the_item_view_alone_and_no_prior(lookup):
 def test_an_added_item_is_found_behind_the_rows_of_the_bundle(contents):
     empty = Overlay.empty(16, ["category", "shop"])
     added = Overlay(
-        (NewItem(item_id="new"), NewItem(item_id=FIRST + 4)), np.zeros((2, 16)), np.zeros((2, 17)), empty.nodes,
+        (NewItem(item_id="new"), NewItem(item_id=FIRST + 4)), np.zeros((2, 16), np.float32), np.zeros((2, 17), np.float32), empty.nodes,
         np.array([4, 6]), {},
     )  # fmt: skip
     lookup = Lookup(contents.vocabularies["item"], added)
