@@ -13,6 +13,7 @@ import json
 import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from prismrec.retrieval.request import NewItem
 from prismrec.serving.group_commit import GroupCommit
 from prismrec.serving.state_engine import Database, StateError, open_database
 from prismrec.serving.state_ids import id_of, id_text
-from prismrec.serving.state_tables import CHANGES, EVENTS, ITEMS, migrate
+from prismrec.serving.state_tables import CHANGES, EVENTS, ITEMS, lock_users, migrate
 
 KEPT_EVENTS = 1000
 """How many events of a user are kept unless set otherwise: far more than a query looks back."""
@@ -91,8 +92,11 @@ class State:
         if kept_events < 1:
             raise ConfigError(f"kept_events is {kept_events}: at least 1 event of a user must be kept")
         database = open_database(url)
-        with database.writing() as connection:
-            migrate(connection)
+        with ExitStack() as on_error:
+            on_error.callback(database.close)
+            with database.writing() as connection:
+                migrate(connection)
+            on_error.pop_all()
         return cls(database, kept_events)
 
     def append(self, events: Sequence[Event]) -> int:
@@ -142,6 +146,7 @@ class State:
         """
         text = id_text(user_id, "user id")
         with self._database.writing() as connection:
+            lock_users(connection, [text])
             n_events = connection.execute(EVENTS.delete().where(EVENTS.c.user_id == text)).rowcount
         self._database.empty_log()
         return n_events
@@ -199,6 +204,7 @@ class State:
         insert = _INSERT_EVENTS[self._database.dialect]
         users = sorted({row["user_id"] for batch in batches for row in batch})
         with self._database.writing() as connection:
+            lock_users(connection, users)
             n_new = [connection.execute(insert, batch).rowcount for batch in batches]
             connection.execute(_TRIM, [{"user": user, "kept": self._kept_events} for user in users])
         return n_new

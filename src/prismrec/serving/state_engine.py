@@ -107,7 +107,7 @@ def _parsed(url: str) -> sa.URL:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):  # their messages quote the url or a part of it
         parsed = sa.URL.create("unreadable")
-    if parsed.drivername not in ("sqlite", "postgresql"):
+    if parsed.drivername not in ("sqlite", "postgresql") or "@" in (parsed.host or ""):  # half of a password is no host
         raise ConfigError(
             "cannot read the url of the state database: expected sqlite:///folder/file.db or "
             "postgresql://user:password@host:5432/database (special characters of a password percent-encoded)"

@@ -4,13 +4,14 @@ An id comes back as it went in, with one exception: a UUID and its text are one 
 UUIDs: what a table calls `UUID('12345678-...')` a request can only call `"12345678-..."`, and both must meet in one
 history. Whoever asks a vocabulary of UUIDs turns text into UUIDs first, for stored histories as for requests.
 
-The text is ASCII (`json.dumps` escapes the rest): any id that Python holds, a lone surrogate or a NUL among them, is
-the same in every database and under every collation.
+The text is ASCII (`json.dumps` escapes the rest): any id, with a NUL in it or an emoji, is the same in every database
+and under every collation.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from typing import Any
 
@@ -21,6 +22,7 @@ from prismrec.errors import DataError
 LONGEST_ID = 1000
 """Characters of an id's JSON text. Two of them fit into one entry of a PostgreSQL index (2,704 bytes)."""
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LEAST, _BEYOND = -(2**63), 2**64  # what an Arrow id column holds, signed or unsigned
 
 
@@ -31,16 +33,18 @@ def id_text(external_id: Any, what: str = "item id") -> str:
     ('7', '"7"')
 
     Raises:
-        DataError: it is none of these, or too long; names `what`.
+        DataError: it is none of these, too long, or text that is no Unicode; names `what`.
     """
     value = external_id.item() if isinstance(external_id, np.generic) else external_id
     if isinstance(value, uuid.UUID):
         value = str(value)
     if isinstance(value, bool) or not isinstance(value, int | str):
-        raise DataError(f"the {what} {external_id!r} is no id: expected an integer, text or a UUID")
+        raise DataError(f"the {what} {external_id!r:.80} is no id: expected an integer, text or a UUID")
     if isinstance(value, int) and not _LEAST <= value < _BEYOND:
         raise DataError(f"the {what} is an integer of {value.bit_length()} bits: ids have 64 at most; send it as text")
     text = json.dumps(value)
+    if isinstance(value, str) and _SURROGATE.search(value):
+        raise DataError(f"the {what} {text[:40]} is no text: it holds half of a surrogate pair")
     if len(text) > LONGEST_ID:
         raise DataError(f"the {what} {text[:40]}... has {len(text)} characters as JSON: {LONGEST_ID} are allowed")
     return text
