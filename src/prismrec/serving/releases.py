@@ -179,12 +179,16 @@ class Releases:
 
     def _offer(self, record: Record) -> Candidate | None:
         """The bundle of the source that a watcher should adopt; None where nothing changed."""
+        newest = next(self._not_refused(record), None)
+        return newest if newest is not None and self._is_news(newest, record) else None
+
+    def _not_refused(self, record: Record) -> Iterator[Candidate]:
+        """What the source offers, without what was refused as it is; unreadable ones first, then the newest."""
         refused = {refusal.path: refusal.state for refusal in record.refused}
         for candidate in candidates(self._source):
             path = str(candidate.path)
             if path not in refused or refused[path] != self._state(candidate.path):
-                return candidate if self._is_news(candidate, record) else None
-        return None
+                yield candidate
 
     def _is_news(self, candidate: Candidate, record: Record) -> bool:
         if not candidate.fingerprint:
@@ -219,7 +223,7 @@ class Releases:
         record = read_record(self._home)
         current = self._current(record)
         if current is not None and current.fingerprint == fingerprint_of(path):
-            write_record(self._home, record.model_copy(update={"seen": self._seen()}))
+            write_record(self._home, record.model_copy(update={"seen": self._seen(record)}))
             return current
         number = record.last_number + 1
         state = self._state(path)
@@ -229,7 +233,7 @@ class Releases:
         except ReleaseRefusedError as error:
             write_record(self._home, record.with_refusal(path, state, str(error)))
             raise
-        record = record.adopted(release, path, self._seen(), self._settings.keep)
+        record = record.adopted(release, path, self._seen(record), self._settings.keep)
         write_record(self._home, record)
         self._tidy(record)
         return self._release(record, number)
@@ -247,9 +251,9 @@ class Releases:
             raise ReleaseRefusedError(f"{path} is not served: {'; '.join(problems)}")
         return KeptRelease(number=number, created=manifest.created, fingerprint=fingerprint_of(folder))
 
-    def _seen(self) -> Seen | None:
-        """What the source offers now."""
-        newest = next((c for c in candidates(self._source) if c.fingerprint), None)
+    def _seen(self, record: Record) -> Seen | None:
+        """What the source offers now; a refused bundle is news again when it is repaired."""
+        newest = next((c for c in self._not_refused(record) if c.fingerprint), None)
         if newest is None:
             return None
         return Seen(source=str(self._source), fingerprint=newest.fingerprint, created=newest.created.isoformat())
