@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from prismrec.data.prepared import PreparedData
@@ -100,11 +100,12 @@ class Trial:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A whole comparison, with what tuning chose for each contender."""
+    """A whole comparison, with what tuning chose for each contender, and further comparisons of them by name."""
 
     comparison: Comparison
     chosen: Mapping[str, Mapping[str, Any]]
     validation: Mapping[str, float]
+    others: Mapping[str, Comparison] = field(default_factory=dict)
 
 
 def run(
@@ -214,8 +215,8 @@ class _Arena:
 
 def varied(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     """The settings with some fields changed; view weights of views that are gone go too."""
-    for field, value in changes.items():
-        settings = replaced(settings, field, value)
+    for name, value in changes.items():
+        settings = replaced(settings, name, value)
     kept = {v: w for v, w in settings.query.view_weights.items() if v == ITEM_VIEW or v in settings.views}
     return replaced(settings, "query.view_weights", kept)
 

@@ -79,6 +79,24 @@ def held_out(rows: pa.Table, ranges: Ranges, left_out: Mapping[str, int]) -> Hel
     return HeldOut(pa.table(queries), left_out)
 
 
+def held_out_apart(known: pa.Table, asked: pa.Table, ranges: Ranges, left_out: Mapping[str, int]) -> HeldOut:
+    """Queries whose truths are not among the rows of their histories.
+
+    Args:
+        known: ordered rows (user_id, item_id); a history is start..middle of these.
+        asked: ordered rows of all; row `stop` of these is the one truth.
+    """
+    truths = ranges.stop
+    queries = {
+        "query": np.arange(len(truths), dtype=np.int64),
+        USER_ID: asked[USER_ID].take(pa.array(truths)),
+        "history": _lists(known[ITEM_ID].combine_chunks(), ranges.start, ranges.middle),
+        "truth": _lists(asked[ITEM_ID].combine_chunks(), truths, truths + 1),
+        "session": pa.nulls(len(truths), pa.int64()),
+    }
+    return HeldOut(pa.table(queries), left_out)
+
+
 def numpy_of(column: pa.ChunkedArray) -> NDArray[Any]:
     """A column without nulls as one array."""
     array: NDArray[Any] = column.to_numpy()
@@ -92,4 +110,4 @@ def _lists(items: pa.Array, starts: NDArray[np.int64], stops: NDArray[np.int64])
     return pa.LargeListArray.from_arrays(offsets, items.take(pa.array(ragged_positions(starts, lengths))))
 
 
-__all__ = ["HeldOut", "Ranges", "held_out", "numpy_of", "sampled"]
+__all__ = ["HeldOut", "Ranges", "held_out", "held_out_apart", "numpy_of", "sampled"]

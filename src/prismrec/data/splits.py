@@ -11,6 +11,7 @@ read the log (DuckDB, later Spark) does the work; only the rows of tested users 
 session's earlier items, or the user's |
 | `ratio` | the last `test_share` of each user, one query with several truths | the user's earlier items |
 | `kfold` | each row in one of `n_folds` random folds, one split per fold | the user's items in the other folds |
+| `cold_item` | all rows of a share of the items, by `data.cold_items` | the user's earlier items, none withheld |
 
 Rows of a user are ordered by (timestamp, source_row). The log comes from `sessions.clean`: short clicks and repeats
 gone, sessions numbered. A validation split is the same cut made again inside the training rows: `validation_split`.
@@ -33,9 +34,9 @@ from prismrec.data import engine
 from prismrec.data.held_out import HeldOut, Ranges, held_out, numpy_of, sampled
 from prismrec.data.schema import ITEM_ID, ROW, SESSION_ID, TIMESTAMP, USER_ID, Interactions
 from prismrec.data.sessions import SESSION_NUMBER
-from prismrec.errors import DataError
+from prismrec.errors import ConfigError, DataError
 
-Protocol = Literal["next_item", "next_in_session", "ratio", "kfold"]
+Protocol = Literal["next_item", "next_in_session", "ratio", "kfold", "cold_item"]
 History = Literal["session", "user"]
 
 _PRIME = 2**31 - 1  # products of two residues stay below 2^62: no engine overflows
@@ -53,8 +54,11 @@ class SplitSettings(Section):
     )
     history: History = Field(default="session", description="What a session query may look back on.")
     n_folds: int = Field(default=5, ge=2, description="Number of random folds of `kfold`.")
+    cold_share: float = Field(
+        default=0.1, gt=0, lt=1, description="Share of the items with side nodes that `cold_item` withholds."
+    )
     max_queries: int = Field(default=0, ge=0, description="Test a random sample of this many queries; 0 tests all.")
-    seed: int = Field(default=0, ge=0, description="Seed of the folds and of the query sample.")
+    seed: int = Field(default=0, ge=0, description="Seed of folds, withheld items and the query sample.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +74,12 @@ def split(interactions: Interactions, settings: SplitSettings) -> Iterator[Split
 
     Raises:
         DataError: nothing is left to test or to train on, or the protocol needs sessions that the log lacks.
+        ConfigError: the protocol withholds items, which needs the item table: `data.cold_items.cold_item`.
     """
+    if settings.protocol not in SPLITTERS:
+        raise ConfigError(
+            f"split.protocol = {settings.protocol} cuts items, not rows: here only {', '.join(SPLITTERS)}"
+        )
     return SPLITTERS[settings.protocol](interactions, settings)
 
 

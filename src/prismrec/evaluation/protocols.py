@@ -107,8 +107,9 @@ def evaluate(
     settings: EvaluationSettings,
     catalogue: Catalogue,
     slices: Mapping[str, Mask] = MappingProxyType({}),
+    candidates: NDArray[np.int64] | None = None,
 ) -> Results:
-    """Score and rank the whole catalogue for every query that has a truth.
+    """Score the whole catalogue for every query that has a truth, and rank it or some candidates of it.
 
     Args:
         recommender: what to measure.
@@ -116,6 +117,8 @@ def evaluate(
         settings: list lengths, memory, what is rare.
         catalogue: training counts and views of the items that are ranked.
         slices: further parts of the queries to tell apart, name -> (n_queries,) bool over all of `queries`.
+        candidates: (n,) item indices, rising: only these are ranked, a truth that is none of them is a miss; all where
+            None.
 
     Raises:
         DataError: no query has a truth, an index lies outside the catalogue, or scores have the wrong shape.
@@ -128,16 +131,21 @@ def evaluate(
     histories, truths = queries.histories.take(asked), distinct_truths(queries.truths.take(asked))
     _check_indices(histories, truths, catalogue.n_items)
     masks = _masks(queries, settings, catalogue, slices)
+    n_items, places = catalogue.n_items, _places(candidates, catalogue.n_items)
+    if candidates is not None:
+        catalogue, truths = _chosen(catalogue, candidates), _moved(truths, places, keep=True)
 
     parts: list[dict[str, Values]] = []
     shown = np.zeros((len(settings.ks), catalogue.n_items), np.int64)
     n_seen, score_seconds, began = 0, 0.0, time.perf_counter()
-    for start, stop in _batches(len(asked), catalogue.n_items, settings.memory_budget_mb):
+    for start, stop in _batches(len(asked), n_items, settings.memory_budget_mb):
         batch = histories.slice(start, stop)
         score_began = time.perf_counter()
-        scores = _checked_shape(recommender.score(batch), len(batch), catalogue.n_items)
+        scores = _checked_shape(recommender.score(batch), len(batch), n_items)
         score_seconds += time.perf_counter() - score_began
         excluded = batch if queries.exclude_seen else _no_items(len(batch))
+        if candidates is not None:
+            scores, excluded = scores[:, candidates], _moved(excluded, places, keep=False)
         ranking = rank(scores, excluded, truths.slice(start, stop), settings.ks[-1], asked[start:stop])
         parts.append(_measured(ranking, catalogue, settings.ks))
         shown += exposures(ranking.lists, catalogue.n_items, settings.ks)
@@ -174,6 +182,28 @@ def pooled(folds: Sequence[Results]) -> Results:
         score_seconds=sum(fold.score_seconds for fold in folds),
         rank_seconds=sum(fold.rank_seconds for fold in folds),
     )
+
+
+def _places(candidates: NDArray[np.int64] | None, n_items: int) -> NDArray[np.int64]:
+    """(n_items,) the place of each item among the candidates, -1 where it is none."""
+    places = np.full(n_items, UNKNOWN, np.int64)
+    if candidates is not None:
+        places[candidates] = np.arange(len(candidates))
+    return places
+
+
+def _moved(rows: Sequences, places: NDArray[np.int64], *, keep: bool) -> Sequences:
+    """Item indices as places among the candidates; others become -1, or go where they are not to be kept."""
+    moved = np.where(rows.values == UNKNOWN, UNKNOWN, places[rows.values])
+    if keep:
+        return Sequences.from_lengths(moved, rows.lengths)
+    owners = np.repeat(np.arange(len(rows)), rows.lengths)[moved != UNKNOWN]
+    return Sequences.from_lengths(moved[moved != UNKNOWN], np.bincount(owners, minlength=len(rows)))
+
+
+def _chosen(catalogue: Catalogue, candidates: NDArray[np.int64]) -> Catalogue:
+    """The candidates as a catalogue of their own."""
+    return Catalogue(catalogue.counts[candidates], {v: nodes.take(candidates) for v, nodes in catalogue.views.items()})
 
 
 def _masks(

@@ -11,10 +11,8 @@ least-squares factor between the centred solutions and the learned vectors of th
 each item weighed by how far its own clicks can be trusted, t = n / (n + `TRUST`). lambda is `regularisation` times the
 mean eigenvalue of sum_v w_v G_v; the larger it is, the less the solve turns vectors away from sum_v w_v G_v c_v.
 
-What the solve leaves over is partly common to the items of a node: u_v(c) = sum_j t_j r_j / (sum_j t_j + kappa_v) over
-the residuals r_j of its warm items, fitted view after view. kappa_v is the variance of the residuals within nodes over
-that between them, estimated from the data (Henderson 1953, method 1: products of different items of a node have the
-variance between as their mean), times `shrinkage`. Where nodes have nothing in common it is infinite, and u_v zero.
+What the solve leaves over is partly common to the items of a node: u_v(c), shrunk as far as the warm items say
+(`node_effects`), times `shrinkage`.
 
 The vectors of a side view are the mean over the item's nodes there, as for every item. The prior is the expected log
 count of an item with these nodes, fitted on the counts of the warm items as the residuals are, plus `lean`: a count of
@@ -36,17 +34,16 @@ from typing import Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, FiniteFloat
-from scipy import sparse
 
 from prismrec.config import Section
-from prismrec.data.schema import ITEM_VIEW, UNKNOWN
+from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.sequences import Sequences
 from prismrec.errors import DataError
-from prismrec.retrieval.blend import Similarity, popularity_prior
+from prismrec.retrieval.blend import Similarity, popularity_prior, unit_rows
 from prismrec.retrieval.bundle_files import BundleContents
+from prismrec.retrieval.node_effects import Matrix, NodeEffects, known_nodes, node_means
 
 Basis = Literal["alignment", "neighbours", "average"]
-Matrix = NDArray[np.float64]
 
 TRUST = 5.0
 """A warm item with this many clicks is trusted half: its vector has hardly left the place where it started."""
@@ -79,7 +76,7 @@ class ColdStart:
         contents: BundleContents,
         settings: ColdStartSettings,
         sides: tuple[_Placement, _Placement],
-        prior: _NodeEffects,
+        prior: NodeEffects,
     ) -> None:
         """Use `ColdStart.of`."""
         self.settings = settings
@@ -102,7 +99,7 @@ class ColdStart:
         sides = tuple(_Placement.fitted(contents, settings, side, nodes, warm, trust) for side in (0, 1))
         n_nodes = {view: len(contents.vectors[view].source) for view in nodes}
         logs = popularity_prior(counts)[warm, None].astype(np.float64)
-        prior = _NodeEffects.fitted(logs, np.ones(len(warm)), nodes, n_nodes)
+        prior = NodeEffects.fitted(logs, np.ones(len(warm)), nodes, n_nodes)
         return cls(contents, settings, (sides[0], sides[1]), prior)
 
     def place(
@@ -129,9 +126,10 @@ class ColdStart:
         blocks: tuple[list[Matrix], list[Matrix]] = ([], [])
         for view, table in self._contents.vectors.items():
             for side, vectors in enumerate((table.source, table.target)):
-                rows = self._sides[side].place(nodes, n) if view == ITEM_VIEW else _node_means(nodes[view], vectors)
+                rows = self._sides[side].place(nodes, n) if view == ITEM_VIEW else node_means(nodes[view], vectors)
                 blocks[side].append(rows)
-        sources = np.column_stack([_unit_rows(b) for b in blocks[0]] if similarity == "cosine" else blocks[0])
+        units = [unit_rows(block.astype(np.float32)) for block in blocks[0]] if similarity == "cosine" else blocks[0]
+        sources = np.column_stack(units)
         targets = sources if similarity == "cosine" else np.column_stack(blocks[1])
         prior = self._prior.of_items(nodes, n) + self.settings.lean
         return sources.astype(np.float32), np.column_stack([targets, prior]).astype(np.float32)
@@ -177,54 +175,7 @@ class ColdStart:
         n = lengths.pop()
         empty = Sequences(np.zeros(0, np.int32), np.zeros(n + 1, np.int64))
         found = {view: item_nodes.get(view, empty) for view in views}
-        return {v: _without_unknown(v, rows, len(self._contents.vectors[v].source)) for v, rows in found.items()}, n
-
-
-@dataclass(frozen=True, eq=False)
-class _NodeEffects:
-    """What items of a node have in common: an item's value is the mean plus, per view, the mean of its nodes' effects.
-
-    Attributes:
-        mean: (dim,) of all warm items.
-        effects: view -> (n_nodes, dim).
-    """
-
-    mean: Matrix
-    effects: Mapping[str, Matrix]
-
-    @classmethod
-    def fitted(
-        cls,
-        values: Matrix,
-        trust: NDArray[np.float64],
-        nodes: Mapping[str, Sequences],
-        n_nodes: Mapping[str, int],
-        shrinkage: float = 1.0,
-    ) -> Self:
-        """Fit on (n, dim) values of items that are trusted by (n,) weights, view after view, two rounds."""
-        total = trust.sum()
-        mean = trust @ values / total if total > 0 else np.zeros(values.shape[1])
-        left = values - mean
-        shares = {view: _shares(rows, n_nodes[view]) for view, rows in nodes.items()}
-        kappas = {}
-        effects = {view: np.zeros((n_nodes[view], values.shape[1])) for view in nodes}
-        for _ in range(2):
-            for view, share in shares.items():
-                left += share @ effects[view]
-                if view not in kappas:
-                    kappas[view] = shrinkage * _shrinkage(left, trust, share)
-                weighed = sparse.diags_array(trust) @ share
-                support = np.asarray(weighed.sum(axis=0))
-                effects[view] = (weighed.T @ left) / np.maximum(support + kappas[view], _TINY)[:, None]
-                left -= share @ effects[view]
-        return cls(mean, effects)
-
-    def of_items(self, nodes: Mapping[str, Sequences], n: int) -> Matrix:
-        """(n, dim) values expected of items with these nodes."""
-        values = np.tile(self.mean, (n, 1))
-        for view, effects in self.effects.items():
-            values += _node_means(nodes[view], effects)
-        return values
+        return {v: known_nodes(v, rows, len(self._contents.vectors[v].source)) for v, rows in found.items()}, n
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +196,7 @@ class _Placement:
     penalty: float
     gain: float
     centre: Matrix
-    effects: _NodeEffects
+    effects: NodeEffects
 
     @classmethod
     def fitted(
@@ -268,7 +219,7 @@ class _Placement:
         gain = _gain(solved - centre, learned - mean, weights)
         left = learned - gain * np.where(known[:, None], solved - centre, 0)
         n_nodes = {view: len(tables[view]) for view in nodes}
-        effects = _NodeEffects.fitted(left, trust, nodes, n_nodes, settings.shrinkage)
+        effects = NodeEffects.fitted(left, trust, nodes, n_nodes, settings.shrinkage)
         return cls(grams, tables, penalty, gain, centre, effects)
 
     def place(self, nodes: Mapping[str, Sequences], n: int) -> Matrix:
@@ -305,7 +256,7 @@ def _solve(
             continue
         rows = np.flatnonzero((has == pattern[:, None]).all(axis=0))
         known[rows] = True
-        pull = sum(_node_means(nodes[view].take(rows), tables[view]) @ grams[view] for view in present)
+        pull = sum(node_means(nodes[view].take(rows), tables[view]) @ grams[view] for view in present)
         whole = sum(grams[view] for view in present) + penalty * np.eye(solved.shape[1])
         solved[rows] = np.linalg.solve(whole, np.asarray(pull).T).T
     return solved, known
@@ -315,50 +266,6 @@ def _gain(solved: Matrix, learned: Matrix, weights: NDArray[np.float64]) -> floa
     """The factor on the solutions that comes nearest to the learned vectors; 0 where the solutions are all alike."""
     power = float(weights @ (solved * solved).sum(axis=1))
     return float(weights @ (solved * learned).sum(axis=1)) / power if power > 0 else 0.0
-
-
-def _shrinkage(left: Matrix, trust: NDArray[np.float64], share: sparse.csr_array) -> float:
-    """Variance within nodes over variance between nodes; infinite where nodes have nothing in common."""
-    weighed = sparse.diags_array(trust) @ share
-    own = weighed.copy()
-    own.data **= 2
-    lengths = (left * left).sum(axis=1)
-    pairs = float((np.asarray(weighed.sum(axis=0)) ** 2).sum() - own.sum())
-    between = float(((weighed.T @ left) ** 2).sum() - (own.T @ lengths).sum()) / max(pairs, _TINY)
-    if pairs <= _TINY or between <= _TINY:
-        return np.inf
-    placed = (np.diff(share.indptr) > 0) & (trust > 0)
-    within = float((trust * lengths)[placed].sum() - between * trust[placed].sum()) / placed.sum()
-    return float(max(within, 0.0) / between)
-
-
-def _shares(nodes: Sequences, n_nodes: int) -> sparse.csr_array:
-    """(n, n_nodes): 1 / number of nodes of the item, at its nodes."""
-    values = np.repeat(1 / np.maximum(nodes.lengths, 1), nodes.lengths)
-    return sparse.csr_array((values, nodes.values, nodes.offsets), shape=(len(nodes), n_nodes))
-
-
-def _node_means(nodes: Sequences, table: NDArray[np.floating]) -> Matrix:
-    """(n, dim) mean of the vectors of each item's nodes; zero where it has none."""
-    means: Matrix = np.asarray(_shares(nodes, len(table)) @ table, np.float64)
-    return means
-
-
-def _without_unknown(view: str, nodes: Sequences, n_nodes: int) -> Sequences:
-    values = nodes.values
-    if len(values) and not (values.min() >= UNKNOWN and values.max() < n_nodes):
-        raise DataError(
-            f"node indices of view {view!r} must be -1 (unknown) or 0..{n_nodes - 1}, "
-            f"got {values.min()}..{values.max()}"
-        )
-    known = values != UNKNOWN
-    owners = np.repeat(np.arange(len(nodes)), nodes.lengths)[known]
-    return Sequences.from_lengths(values[known], np.bincount(owners, minlength=len(nodes)))
-
-
-def _unit_rows(matrix: Matrix) -> Matrix:
-    norms = np.linalg.norm(matrix, axis=1, keepdims=True)
-    return np.asarray(matrix / np.where(norms == 0, 1, norms))
 
 
 def _check_alignment(contents: BundleContents, settings: ColdStartSettings) -> None:
