@@ -29,6 +29,9 @@ from prismrec.training.loop import TrainingSettings
 
 _DEMO_FILE = Path(__file__).parent / "data" / "bundled" / "complete_journey.toml"
 
+_PATHS = {"data": ("interactions", "items"), "serving": ("home", "token_file")}
+"""Which settings of which section are paths."""
+
 
 class DataSettings(Section):
     """Where the tables lie and what their columns mean."""
@@ -116,16 +119,22 @@ def demo_settings_text() -> str:
 
 def _with_paths_from(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Relative paths are meant from where the settings file lies, not from where the command was typed."""
-    data = values.get("data")
-    if not isinstance(data, dict):
-        return values
-    located = dict(data)
-    for key in ("interactions", "items"):
-        place = located.get(key)
-        if isinstance(place, str) and place and "://" not in place:
-            located[key] = str(folder / place)
-    located.setdefault("name", folder.name)
-    return {**values, "data": located}
+    located = dict(values)
+    for section, keys in _PATHS.items():
+        if isinstance(values.get(section), dict):
+            located[section] = {**values[section], **_located(values[section], keys, folder)}
+    if isinstance(values.get("data"), dict):
+        located["data"].setdefault("name", folder.name)
+    return located
+
+
+def _located(section: Mapping[str, Any], keys: Iterable[str], folder: Path) -> dict[str, str]:
+    places = {key: section.get(key) for key in keys}
+    return {k: str(folder / place) for k, place in places.items() if isinstance(place, str) and _is_path(place)}
+
+
+def _is_path(place: str) -> bool:
+    return bool(place) and "://" not in place
 
 
 __all__ = ["DataSettings", "Settings", "build_settings", "demo_settings", "demo_settings_text", "read_settings"]

@@ -220,7 +220,8 @@ class Api:
     def __call__(self, method: str, path: str, body: Any = None, **options: Any) -> httpx.Response:
         if body is not None:
             options["json"] = body
-        return self.run(self.client.request(method, path, **options))
+        response: httpx.Response = self.run(self.client.request(method, path, **options))
+        return response
 
     def run(self, awaitable: Any) -> Any:
         return self.runner.run(_awaited(awaitable))
@@ -230,10 +231,16 @@ async def _awaited(awaitable: Any) -> Any:
     return await awaitable
 
 
+@pytest.fixture(scope="session")
+def shop_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Written once: flushing every file to disk takes its time."""
+    return write_shop(tmp_path_factory.mktemp("template") / "shop")
+
+
 @pytest.fixture
-def shop(tmp_path: Path) -> Path:
+def shop(shop_template: Path, tmp_path: Path) -> Path:
     """The folder of a small bundle."""
-    return write_shop(tmp_path / "shop")
+    return Path(shutil.copytree(shop_template, tmp_path / "shop"))
 
 
 @pytest.fixture

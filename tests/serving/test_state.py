@@ -255,6 +255,17 @@ def test_numbers_rise_and_each_item_is_told_once_as_it_is_now(state):
     assert state.changes(6) == ItemChanges(6)
 
 
+def test_changes_say_when_they_were(state):
+    started = time.time()
+    state.put_items([NewItem(item_id=1), NewItem(item_id=2)])
+    between = time.time()
+    state.put_items([NewItem(item_id=1, columns={"price": 2})])
+    state.delete_items([2])
+    changes = state.changes()
+    assert [item.item_id for item in changes.upserted] == [1]
+    assert started <= between <= changes.upserted_at[0] <= time.time()
+
+
 def test_tombstone_stays_until_the_item_is_upserted_again(state):
     state.delete_items(["gone"])
     assert state.changes().deleted == ("gone",)

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prismrec.data.schema import UNKNOWN
 from prismrec.errors import NotFittedError, PrismRecError, UnknownIdError
 from prismrec.retrieval.answers import Recommendations
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.request import NewItem, Request, SimilarRequest
 from prismrec.retrieval.retriever import ItemCard, Retriever
+from prismrec.serving.release_files import created_at
 from prismrec.serving.releases import Release, Releases
 from prismrec.serving.schemas import Event as EventBody
 from prismrec.serving.schemas import Item, Recommend, Similar
@@ -37,6 +39,11 @@ class Live:
     bundle: Bundle
     retriever: Retriever
     changes: int = 0
+
+    def takes(self, item: NewItem, upserted_at: float) -> bool:
+        """Whether a stored item is news to the bundle: one that was trained with it later knows better."""
+        is_trained = self.bundle.items.find(item.item_id) != UNKNOWN
+        return not is_trained or upserted_at >= created_at(self.release.created).timestamp()
 
     def parsed(self, external_id: Any) -> Any:
         """An id of a request in the type that the bundle's ids have."""
@@ -280,7 +287,8 @@ class Service:
         changes = self.state.changes(live.changes)
         if changes.number == live.changes:
             return live
-        retriever = _upserted(live.retriever, changes.upserted)
+        upserted = zip(changes.upserted, changes.upserted_at, strict=True)
+        retriever = _upserted(live.retriever, [item for item, when in upserted if live.takes(item, when)])
         if changes.deleted:
             retriever = retriever.without(changes.deleted)
         return Live(live.release, live.bundle, retriever, changes.number)

@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -60,11 +60,13 @@ class ItemChanges:
         number: the number of the latest change: what to ask with next time.
         upserted: items as they are now, the earliest change first.
         deleted: ids of items that are gone, those that only the bundle held among them.
+        upserted_at: when each of `upserted` was, in seconds since 1970; no part of equality.
     """
 
     number: int
     upserted: tuple[NewItem, ...] = ()
     deleted: tuple[Any, ...] = ()
+    upserted_at: tuple[float, ...] = field(default=(), compare=False)
 
 
 class State:
@@ -183,8 +185,12 @@ class State:
                 return ItemChanges(number)
             rows = connection.execute(_CHANGED_ITEMS, {"after": after if after < number else 0}).all()
         latest = max([number, *(row.number for row in rows)])  # PostgreSQL may have seen newer ones in the second look
-        upserted = tuple(NewItem(item_id=id_of(r.item_id), **json.loads(r.document)) for r in rows if r.document)
-        return ItemChanges(latest, upserted, tuple(id_of(r.item_id) for r in rows if not r.document))
+        return ItemChanges(
+            number=latest,
+            upserted=tuple(NewItem(item_id=id_of(r.item_id), **json.loads(r.document)) for r in rows if r.document),
+            deleted=tuple(id_of(r.item_id) for r in rows if not r.document),
+            upserted_at=tuple(r.changed for r in rows if r.document),
+        )
 
     def ping(self) -> None:
         """Ask the database for a sign of life.
@@ -216,10 +222,11 @@ class State:
         seen all below it.
         """
         with self._database.writing() as connection:
+            now = time.time()
             last = connection.execute(_COUNT_UP, {"n_changes": len(documents)}).scalar_one()
             first = last - len(documents) + 1
             rows = [
-                {"item_id": text, "number": first + i, "document": document}
+                {"item_id": text, "number": first + i, "changed": now, "document": document}
                 for i, (text, document) in enumerate(documents.items())
             ]
             if rows:
@@ -252,7 +259,7 @@ def _insert_events(insert: Any) -> Any:
 
 def _upsert_items(insert: Any) -> Any:
     statement = insert(ITEMS)
-    new = {"number": statement.excluded.number, "document": statement.excluded.document}
+    new = {name: statement.excluded[name] for name in ("number", "changed", "document")}
     return statement.on_conflict_do_update(index_elements=[ITEMS.c.item_id], set_=new)
 
 

@@ -51,6 +51,7 @@ ITEMS = sa.Table(
     METADATA,
     sa.Column("item_id", _ID, primary_key=True),
     sa.Column("number", sa.BigInteger, nullable=False, index=True),  # of its latest change
+    sa.Column("changed", sa.Double, nullable=False),  # when that was, in seconds since 1970
     sa.Column("document", sa.Text),  # views and columns as JSON; NULL = deleted
 )
 
