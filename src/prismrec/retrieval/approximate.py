@@ -1,11 +1,15 @@
 """Approximate inner-product search by faiss: which items may be among the best, from compressed copies of the vectors.
 
-ivf    the items in lists around centroids; a query looks into the lists of its nearest centroids ("probes")
-hnsw   a graph of near neighbours; a query walks along it ("effort": how many candidates it keeps in sight)
+scan   all items, from codes of 4 bits per number that are compared in registers: whatever a query weighs
+ivf    8 bits per number, items in lists around centroids; a query looks into the lists of its nearest centroids
+hnsw   8 bits per number, a graph of near neighbours; a query walks along it
 
-Codes are compressed, since `index.ItemIndex` scores every candidate again from the float32 targets. Vectors are padded
-with zeros to a multiple of 16, without which faiss falls back to loops that are four times slower. faiss lays its
-threads out per calling thread: building uses all of them, a search uses the thread that calls it and no other.
+Candidates may be wrong, since `index.ItemIndex` scores them again from the float32 targets. Lists and graphs are laid
+out for vectors that weigh all views alike: a query of one view, or away from another, finds less in them, as
+`recall.RecallProbe` measures. A scan has no such blind spot, but 16 levels are too few for a popularity prior, whose
+few high values decide: it is written as three digits to base 16, a column each.
+
+faiss lays its threads out per calling thread: building uses all, a search the thread that calls it and no other.
 """
 
 from __future__ import annotations
@@ -22,48 +26,50 @@ from numpy.typing import NDArray
 
 from prismrec.retrieval.index_settings import IndexSettings
 from prismrec.retrieval.manifest import damaged
+from prismrec.retrieval.quantisation import digits, quantisation_levels
 
 INDEX = "items.faiss"
 
-ApproximateKind = Literal["ivf", "hnsw"]
+ApproximateKind = Literal["scan", "ivf", "hnsw"]
 
-_BLOCK = 65_536  # rows that are padded and added at a time
-_PER_LIST = 64  # rows per centroid that k-means learns from
-_CODE_SAMPLE = 65_536  # rows that codes are learnt from
-_WIDEST = 8  # how many times its own effort a filtered walk through the graph may take
+_BLOCK = 65_536  # rows that are laid out and added at a time
+_SAMPLE = 20_000  # rows that codes are learnt from
+_PER_LIST = 64  # rows per centroid that lists are learnt from
+_WIDEST = 8  # how many times as far a walk through the graph may go when most items are not allowed
 
 
 @dataclass(frozen=True, eq=False)
 class ApproximateIndex:
-    """A faiss index over the rows of a target matrix.
+    """A faiss index over the rows of a target matrix. Immutable: threads may share it.
 
     Attributes:
-        kind: "ivf" or "hnsw".
-        effort: ivf: lists looked into; hnsw: candidates in sight (efSearch).
+        kind: how candidates are found.
+        settings: of the index: probes and efforts.
         faiss_index: the index itself.
     """
 
     kind: ApproximateKind
-    effort: int
+    settings: IndexSettings
     faiss_index: Any
 
     @classmethod
     def build(cls, targets: NDArray[np.float32], kind: ApproximateKind, settings: IndexSettings) -> ApproximateIndex:
-        """Learn lists and codes from a sample of the rows and add all of them, a block at a time.
+        """Learn codes and lists from a sample of the rows and add all of them, a block at a time.
 
-        The same rows, settings and seed give the same "ivf" index, byte for byte. The links of "hnsw" depend on the
-        order in which threads add items, unless OMP_NUM_THREADS is 1.
+        The same rows and settings give the same bytes, except for the links of "hnsw", which depend on the order in
+        which threads add items (with OMP_NUM_THREADS=1 they do not).
+
+        Args:
+            targets: (n_items, D) float32, at least one row, the popularity prior last.
+            kind: how candidates are to be found.
+            settings: of the index.
         """
-        index = _ivf(targets, settings) if kind == "ivf" else _hnsw(targets, settings)
+        index = cls(kind, settings, _EMPTY[kind](targets, settings))
+        low, high = targets[:, -1].min(), targets[:, -1].max()
         for start in range(0, len(targets), _BLOCK):
-            index.add(_padded(targets[start : start + _BLOCK]))
-        effort = settings.n_probes if kind == "ivf" else settings.search_effort
-        return cls(kind, min(effort, index.nlist) if kind == "ivf" else effort, index)
-
-    @property
-    def most_effort(self) -> int:
-        """The effort beyond which more is pointless: all lists, or eight times what a graph is usually walked with."""
-        return int(self.faiss_index.nlist) if self.kind == "ivf" else max(self.effort, 1024)
+            rows = targets[start : start + _BLOCK]
+            index.faiss_index.add(_with_digits(rows, low, high) if kind == "scan" else _padded(rows))
+        return index
 
     def candidates(
         self, queries: NDArray[np.float32], m: int, allowed: NDArray[np.bool_] | None = None
@@ -73,36 +79,39 @@ class ApproximateIndex:
         Args:
             queries: (B, D) float32.
             m: how many candidates.
-            allowed: (n_items,) which items may be among them; the search looks the further, the fewer they are.
+            allowed: (n_items,) which items may be among them; lists and graphs are searched the further, the fewer.
         """
         share = 1.0 if allowed is None else max(int(np.count_nonzero(allowed)), 1) / len(allowed)
-        # the selector reads the bits wherever they lie: both names keep them alive until the search is done
+        # the selector reads the bits where they lie: both names keep them alive until the search is done
         bits = None if allowed is None else np.packbits(allowed, bitorder="little")
         selector = None if bits is None else faiss.IDSelectorBitmap(bits)
+        laid_out = _repeated_prior(queries) if self.kind == "scan" else _padded(queries)
         with one_thread():
-            found = self.faiss_index.search(_padded(queries), m, params=self._parameters(selector, share))[1]
-        indices: NDArray[np.int64] = found
-        return indices
+            found: NDArray[np.int64] = self.faiss_index.search(laid_out, m, params=self._parameters(selector, share))[1]
+        return found
 
     def _parameters(self, selector: Any, share: float) -> Any:
-        effort = int(np.ceil(self.effort / share))
         chosen = {} if selector is None else {"sel": selector}
-        if self.kind == "ivf":
-            return faiss.SearchParametersIVF(nprobe=min(effort, self.most_effort), **chosen)
-        return faiss.SearchParametersHNSW(efSearch=min(effort, _WIDEST * self.effort), **chosen)
+        if self.kind == "hnsw":
+            effort = min(int(self.settings.search_effort / share), _WIDEST * self.settings.search_effort)
+            return faiss.SearchParametersHNSW(efSearch=effort, **chosen)
+        probes = 1 if self.kind == "scan" else min(int(self.settings.n_probes / share), self.faiss_index.nlist)
+        return faiss.SearchParametersIVF(nprobe=probes, **chosen)
 
     def save(self, folder: Path) -> None:
         """Write `items.faiss`."""
         faiss.write_index(self.faiss_index, str(folder / INDEX))
 
     @classmethod
-    def load(cls, folder: Path, kind: ApproximateKind, effort: int, n_items: int, dim: int) -> ApproximateIndex:
+    def load(
+        cls, folder: Path, kind: ApproximateKind, settings: IndexSettings, shape: tuple[int, ...]
+    ) -> ApproximateIndex:
         """Memory-map what `save` wrote.
 
         Args:
             folder: where the file lies.
-            kind, effort: as when it was saved.
-            n_items, dim: the shape of the targets that it was built from.
+            kind, settings: as when it was built.
+            shape: (n_items, D) of the targets that it was built from.
 
         Raises:
             ArtifactError: the file is missing or damaged, or is an index of something else; names the file.
@@ -111,16 +120,14 @@ class ApproximateIndex:
         try:
             index = faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC)
         except (RuntimeError, MemoryError) as error:
-            raise damaged(path, f"faiss cannot read it ({_last_line(error)})") from error
-        expected = faiss.IndexIVF if kind == "ivf" else faiss.IndexHNSW
-        if not isinstance(index, expected):
+            raise damaged(path, f"faiss cannot read it ({_reason(error)})") from error
+        expected = {"scan": faiss.IndexIVFPQFastScan, "ivf": faiss.IndexIVFScalarQuantizer, "hnsw": faiss.IndexHNSWSQ}
+        if not isinstance(index, expected[kind]):
             raise damaged(path, f"it holds {type(index).__name__} instead of an index of kind {kind!r}")
-        if (index.ntotal, index.d) != (n_items, _padded_dim(dim)):
-            raise damaged(
-                path,
-                f"it holds {index.ntotal} vectors of {index.d} numbers instead of {n_items} of {_padded_dim(dim)}",
-            )
-        return cls(kind, effort, index)
+        n_items, dim = shape[0], (_scan_dim if kind == "scan" else _padded_dim)(shape[1])
+        if (index.ntotal, index.d) != (n_items, dim):
+            raise damaged(path, f"it holds {index.ntotal} vectors of {index.d} numbers instead of {n_items} of {dim}")
+        return cls(kind, settings, index)
 
 
 @contextmanager
@@ -138,57 +145,93 @@ def one_thread() -> Iterator[None]:
         faiss.omp_set_num_threads(before)
 
 
-def _ivf(targets: NDArray[np.float32], settings: IndexSettings) -> Any:
+def _empty_scan(targets: NDArray[np.float32], settings: IndexSettings) -> Any:
+    """One list that holds everything, in codes whose levels are set here: learning them takes faiss a hundred times
+    as long, and gives the rare digits of the prior no level of their own."""
+    dim = _scan_dim(targets.shape[1])
+    sample = _with_digits(_sample(targets, _SAMPLE, settings.seed), targets[:, -1].min(), targets[:, -1].max())
+    centroids = faiss.IndexFlatIP(dim)
+    centroids.add(np.zeros((1, dim), np.float32))
+    index = faiss.IndexIVFPQFastScan(centroids, dim, 1, dim, 4, faiss.METRIC_INNER_PRODUCT)
+    index.by_residual = False
+    faiss.copy_array_to_vector(quantisation_levels(sample).ravel(), index.pq.centroids)
+    index.is_trained = True
+    return _owning(index, centroids)
+
+
+def _empty_ivf(targets: NDArray[np.float32], settings: IndexSettings) -> Any:
     n, dim = len(targets), _padded_dim(targets.shape[1])
     n_lists = min(settings.n_lists or round(4 * n**0.5), max(1, n // _PER_LIST))
     centroids = faiss.IndexFlatIP(dim)
-    if settings.codes == "4bit":
-        index = faiss.IndexIVFPQFastScan(centroids, dim, n_lists, dim // 2, 4, faiss.METRIC_INNER_PRODUCT)
-        index.pq.cp.seed = settings.seed
-        index.pq.cp.min_points_per_centroid = 1
-    else:
-        index = faiss.IndexIVFScalarQuantizer(centroids, dim, n_lists, _quantizer(settings), faiss.METRIC_INNER_PRODUCT)
-    index.own_fields = True
-    centroids.this.disown()
+    eight_bits = faiss.ScalarQuantizer.QT_8bit
+    index = faiss.IndexIVFScalarQuantizer(centroids, dim, n_lists, eight_bits, faiss.METRIC_INNER_PRODUCT)
     index.cp.seed = settings.seed
     index.cp.min_points_per_centroid = 1  # small catalogues get small lists, and no warning on the standard error
-    index.train(_sample(targets, max(n_lists * _PER_LIST, _CODE_SAMPLE), settings.seed))
-    return index
+    index.train(_padded(_sample(targets, max(n_lists * _PER_LIST, _SAMPLE), settings.seed)))
+    return _owning(index, centroids)
 
 
-def _hnsw(targets: NDArray[np.float32], settings: IndexSettings) -> Any:
-    dim = _padded_dim(targets.shape[1])
-    index = faiss.IndexHNSWSQ(dim, _quantizer(settings), settings.n_links, faiss.METRIC_INNER_PRODUCT)
+def _empty_hnsw(targets: NDArray[np.float32], settings: IndexSettings) -> Any:
+    dim, eight_bits = _padded_dim(targets.shape[1]), faiss.ScalarQuantizer.QT_8bit
+    index = faiss.IndexHNSWSQ(dim, eight_bits, settings.n_links, faiss.METRIC_INNER_PRODUCT)
     index.hnsw.efConstruction = settings.build_effort
-    index.train(_sample(targets, _CODE_SAMPLE, settings.seed))
+    index.train(_padded(_sample(targets, _SAMPLE, settings.seed)))
     return index
 
 
-def _quantizer(settings: IndexSettings) -> Any:
-    kinds = {"8bit": faiss.ScalarQuantizer.QT_8bit, "16bit": faiss.ScalarQuantizer.QT_fp16}
-    return kinds.get(settings.codes, faiss.ScalarQuantizer.QT_8bit)
+_EMPTY = {"scan": _empty_scan, "ivf": _empty_ivf, "hnsw": _empty_hnsw}
+
+
+def _owning(index: Any, centroids: Any) -> Any:
+    """The index frees its centroids, not Python."""
+    index.own_fields = True
+    centroids.this.disown()
+    return index
 
 
 def _sample(targets: NDArray[np.float32], n: int, seed: int) -> NDArray[np.float32]:
-    """Padded rows to learn from: at most n of them, and at least 256, which codes need, by repetition."""
-    if len(targets) > n:
-        chosen = np.sort(np.random.default_rng(seed).choice(len(targets), n, replace=False))
-    else:
-        chosen = np.resize(np.arange(len(targets)), max(len(targets), 256))
-    return _padded(targets[chosen])
+    """At most n rows to learn from, in their order."""
+    if len(targets) <= n:
+        return targets
+    rows: NDArray[np.float32] = targets[np.sort(np.random.default_rng(seed).choice(len(targets), n, replace=False))]
+    return rows
 
 
 def _padded(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    padded = np.zeros((len(rows), _padded_dim(rows.shape[1])), np.float32)
-    padded[:, : rows.shape[1]] = rows
-    return padded
+    """Zeros up to a multiple of 16 columns, without which faiss falls back to loops that are four times slower."""
+    return _widened(rows, _padded_dim(rows.shape[1]))
+
+
+def _with_digits(rows: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
+    """The prior in the last column as three digits, whose sum it is."""
+    wide = _widened(rows, _scan_dim(rows.shape[1]))
+    wide[:, rows.shape[1] - 1 : rows.shape[1] + 2] = digits(rows[:, -1], low, high)
+    return wide
+
+
+def _repeated_prior(queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Every digit of the prior has the prior's weight."""
+    dim = queries.shape[1]
+    wide = _widened(queries, _scan_dim(dim))
+    wide[:, dim : dim + 2] = queries[:, -1:]
+    return wide
+
+
+def _widened(rows: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
+    wide = np.zeros((len(rows), dim), np.float32)
+    wide[:, : rows.shape[1]] = rows
+    return wide
+
+
+def _scan_dim(dim: int) -> int:
+    return dim + 2 + dim % 2  # two more digits; faiss wants an even number
 
 
 def _padded_dim(dim: int) -> int:
     return -(-dim // 16) * 16
 
 
-def _last_line(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
     return str(error).strip().rpartition("\n")[2].rpartition("Error: ")[2]
 
 

@@ -42,12 +42,12 @@ class ItemIndex:
 
         Args:
             targets: (n_items, D) float32 in row order, finite.
-            settings: kind "auto" is "exact" below `exact_below` items and "ivf" from there on.
+            settings: kind "auto" is "exact" below `exact_below` items and "scan" from there on.
         """
         settings = settings or IndexSettings()
         kind = settings.kind
         if kind == "auto":
-            kind = "exact" if len(targets) < settings.exact_below else "ivf"
+            kind = "exact" if len(targets) < settings.exact_below else "scan"
         if kind == "exact" or len(targets) == 0:
             return cls(targets, settings)
         return cls(targets, settings, ApproximateIndex.build(targets, kind, settings))
@@ -57,16 +57,9 @@ class ItemIndex:
         """How candidates are found."""
         return "exact" if self.approximate is None else self.approximate.kind
 
-    @property
-    def effort(self) -> int:
-        """Lists looked into ("ivf") or candidates in sight ("hnsw"); 0 where every search is exact."""
-        return 0 if self.approximate is None else self.approximate.effort
-
-    def with_effort(self, effort: int) -> ItemIndex:
-        """The same index, searched more or less thoroughly."""
-        if self.approximate is None:
-            return self
-        return dataclasses.replace(self, approximate=dataclasses.replace(self.approximate, effort=effort))
+    def with_over_fetch(self, over_fetch: int) -> ItemIndex:
+        """The same index, asked for more or fewer candidates."""
+        return dataclasses.replace(self, settings=self.settings.model_copy(update={"over_fetch": over_fetch}))
 
     def search(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None = None) -> Best:
         """The k best items of each query.
@@ -87,8 +80,8 @@ class ItemIndex:
         queries = np.ascontiguousarray(queries, np.float32)
         self._check(queries, k, allowed)
         rows = self._rows(allowed)
-        n_candidates = max(k * self.settings.over_fetch, 1)
-        if self.approximate is None or len(rows) <= max(_SELECTIVE, n_candidates):
+        n_candidates = k * self.settings.over_fetch
+        if self.approximate is None or len(rows) <= max(_SELECTIVE, 4 * n_candidates):
             return best_rows(self.targets, rows, queries, k)
         candidates = self.approximate.candidates(queries, n_candidates, allowed)
         indices, scores = best_candidates(self.targets, candidates, queries, k)
@@ -103,22 +96,20 @@ class ItemIndex:
             self.approximate.save(folder)
 
     @classmethod
-    def load(
-        cls, folder: Path, targets: NDArray[np.float32], settings: IndexSettings, kind: IndexKind, effort: int
-    ) -> ItemIndex:
+    def load(cls, folder: Path, targets: NDArray[np.float32], settings: IndexSettings, kind: IndexKind) -> ItemIndex:
         """Memory-map what `save` wrote.
 
         Args:
             folder: where the faiss file lies, if the kind has one.
             targets: (n_items, D) float32, as when it was built.
-            settings, kind, effort: as when it was built.
+            settings, kind: as when it was built.
 
         Raises:
             ArtifactError: the file is missing, damaged, or belongs to other targets; names the file.
         """
         if kind == "exact":
             return cls(targets, settings)
-        return cls(targets, settings, ApproximateIndex.load(folder, kind, effort, *targets.shape))
+        return cls(targets, settings, ApproximateIndex.load(folder, kind, settings, targets.shape))
 
     def _rows(self, allowed: NDArray[np.bool_] | None) -> NDArray[np.int32]:
         if allowed is None:
