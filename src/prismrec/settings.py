@@ -24,6 +24,7 @@ from prismrec.models.baselines import BaselinesConfig
 from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.cold_start import ColdStartSettings
+from prismrec.retrieval.index_settings import IndexSettings
 from prismrec.serving.settings import ServeSettings
 from prismrec.training.loop import TrainingSettings
 
@@ -60,6 +61,7 @@ class Settings(Section):
     model: M2GRLConfig = M2GRLConfig()
     training: TrainingSettings = TrainingSettings()
     query: QuerySettings = QuerySettings()
+    index: IndexSettings = IndexSettings()
     cold_start: ColdStartSettings = ColdStartSettings()
     split: SplitSettings = SplitSettings()
     evaluation: EvaluationSettings = EvaluationSettings()

@@ -69,7 +69,7 @@ def test_nothing_is_pickled(bundle):
 
 def test_manifest_says_where_the_bundle_came_from(bundle):
     manifest = json.loads((bundle.path / "manifest.json").read_text())
-    assert manifest["schema_version"] == 1
+    assert manifest["schema_version"] == 2
     assert manifest["seed"] == 7
     assert manifest["config"] == {"training": {"epochs": 2}}
     assert manifest["metrics"] == {"next_item/hr@10": 0.25}
@@ -125,8 +125,8 @@ def test_a_changed_manifest_is_refused(bundle):
 
 def test_a_newer_bundle_is_refused_with_advice(bundle):
     file = bundle.path / "manifest.json"
-    file.write_text(file.read_text().replace('"schema_version": 1', '"schema_version": 2'))
-    with pytest.raises(ArtifactError, match=r"schema version 2, .* reads up to 1: .* upgrade with `pip install"):
+    file.write_text(file.read_text().replace('"schema_version": 2', '"schema_version": 3'))
+    with pytest.raises(ArtifactError, match=r"schema version 3, .* reads up to 2: .* upgrade with `pip install"):
         Bundle.open(bundle.path)
 
 

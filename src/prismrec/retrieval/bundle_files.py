@@ -7,6 +7,9 @@
     nodes/<view>.values.npy, .offsets.npy     the nodes of each item, side views only
     items.arrow          the item table in item order, where there is one
     training_log.json    one record per epoch
+    evaluation.json      the tables of `prismrec evaluate -o`, where they were given
+    index/sources.npy, targets.npy    the views side by side, per item: what queries are made of and meet
+    index/items.faiss    what finds candidates, unless every search is exact
 
 Everything is memory-mapped where it is read, and nothing is pickled.
 """
@@ -32,11 +35,14 @@ from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import DataError
 from prismrec.files import sha256, whole_folder
 from prismrec.models.contract import EmbeddingTable
-from prismrec.retrieval.blend import QuerySettings
+from prismrec.retrieval.blend import QuerySettings, column_ranges
+from prismrec.retrieval.index import ItemIndex
+from prismrec.retrieval.index_settings import IndexSettings
 from prismrec.retrieval.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
     FileRecord,
+    IndexRecord,
     Manifest,
     Verify,
     check_file,
@@ -46,8 +52,12 @@ from prismrec.retrieval.manifest import (
     render_json,
     write_manifest,
 )
+from prismrec.retrieval.matrices import ItemMatrices
+from prismrec.retrieval.recall import build_index
 
 TRAINING_LOG = "training_log.json"
+EVALUATION = "evaluation.json"
+INDEX_FOLDER = "index"
 ITEM_COLUMNS = "items.arrow"
 
 
@@ -67,6 +77,8 @@ class BundleContents:
         data_fingerprint: says which prepared data the vectors were trained on.
         metrics: what evaluation measured, by name; finite numbers.
         training_log: one JSON record per epoch: losses by task, learned task weights, examples per second.
+        index: how the index over the items is to be built, or was.
+        evaluation: the JSON document of `prismrec evaluate -o`; None where nothing was compared.
     """
 
     vectors: Mapping[str, EmbeddingTable]
@@ -80,6 +92,8 @@ class BundleContents:
     data_fingerprint: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     training_log: Sequence[Mapping[str, Any]] = ()
+    index: IndexSettings = field(default_factory=IndexSettings)
+    evaluation: Mapping[str, Any] | None = None
 
 
 def write_bundle(path: Path, contents: BundleContents) -> None:
@@ -87,12 +101,13 @@ def write_bundle(path: Path, contents: BundleContents) -> None:
 
     Raises:
         DataError: the contents contradict each other or are not finite.
+        ConfigError: the index that the settings name finds too few of the best items.
         ArtifactError: `path` cannot be written, or holds something that is not a bundle.
     """
     _check(contents)
     refuse_foreign(path, MANIFEST)
     with whole_folder(path) as folder:
-        for name in ("vectors", "ids", "nodes", "alignment"):
+        for name in ("vectors", "ids", "nodes", "alignment", INDEX_FOLDER):
             (folder / name).mkdir()
         for view, table in contents.vectors.items():
             np.save(folder / "vectors" / f"{view}.source.npy", np.asarray(table.source, np.float32))
@@ -105,7 +120,10 @@ def write_bundle(path: Path, contents: BundleContents) -> None:
         if contents.item_columns is not None:
             _write_table(folder / ITEM_COLUMNS, contents.item_columns)
         (folder / TRAINING_LOG).write_text(render_json(list(contents.training_log)), encoding="utf-8")
-        write_manifest(folder / MANIFEST, _manifest(folder, contents))
+        if contents.evaluation is not None:
+            (folder / EVALUATION).write_text(render_json(dict(contents.evaluation)), encoding="utf-8")
+        index = _write_index(folder / INDEX_FOLDER, contents)
+        write_manifest(folder / MANIFEST, _manifest(folder, contents, index))
 
 
 def read_bundle(path: Path, verify: Verify = "full") -> tuple[Manifest, BundleContents]:
@@ -133,9 +151,32 @@ def read_bundle(path: Path, verify: Verify = "full") -> tuple[Manifest, BundleCo
         seed=manifest.seed,
         data_fingerprint=manifest.data_fingerprint,
         metrics=manifest.metrics,
-        training_log=_read_log(path / manifest.training_log),
+        training_log=_read_json(path / manifest.training_log),
+        index=manifest.index.settings if manifest.index else IndexSettings(),
+        evaluation=_read_json(path / EVALUATION) if EVALUATION in manifest.files else None,
     )
     return manifest, contents
+
+
+def read_index(path: Path, manifest: Manifest, contents: BundleContents) -> tuple[ItemMatrices, ItemIndex]:
+    """Map the matrices and the index of a bundle into memory.
+
+    A bundle of schema version 1 has none: its matrices are made in memory, and searched exactly.
+
+    Args:
+        path: the folder.
+        manifest, contents: what `read_bundle` gave for it.
+
+    Raises:
+        ArtifactError: a file of the index is missing or damaged, or belongs to another bundle; names the file.
+    """
+    if manifest.index is None:
+        counts = contents.vocabularies[ITEM_VIEW].counts
+        matrices = ItemMatrices.of(contents.vectors, contents.item_nodes, counts, contents.query.similarity)
+        return matrices, ItemIndex(matrices.targets, IndexSettings(kind="exact"))
+    matrices = ItemMatrices.load(path / INDEX_FOLDER, column_ranges(contents.vectors))
+    record = manifest.index
+    return matrices, ItemIndex.load(path / INDEX_FOLDER, matrices.targets, record.settings, record.kind)
 
 
 def _check(contents: BundleContents) -> None:
@@ -150,7 +191,7 @@ def _check(contents: BundleContents) -> None:
         rows = len(contents.item_nodes[view]) if view in contents.item_nodes else 0
         if rows != n_items:
             raise DataError(f"view {view!r} gives nodes to {rows} items, but there are {n_items}")
-    render_json([dict(contents.config), list(contents.training_log)])
+    render_json([dict(contents.config), list(contents.training_log), dict(contents.evaluation or {})])
     if contents.item_columns is not None and contents.item_columns.num_rows != n_items:
         raise DataError(f"the item table has {contents.item_columns.num_rows} rows for {n_items} items")
     for view in [*contents.item_nodes, *contents.alignment]:
@@ -175,7 +216,19 @@ def _check_table(view: str, table: EmbeddingTable, contents: BundleContents) -> 
             )
 
 
-def _manifest(folder: Path, contents: BundleContents) -> Manifest:
+def _write_index(folder: Path, contents: BundleContents) -> IndexRecord:
+    similarity = contents.query.similarity
+    counts = contents.vocabularies[ITEM_VIEW].counts
+    made = ItemMatrices.of(contents.vectors, contents.item_nodes, counts, similarity)
+    made.save(folder)
+    columns = made.columns
+    del made  # the index is built from the mapped files: one copy less in memory
+    index, recall = build_index(ItemMatrices.load(folder, columns), contents.index, contents.query)
+    index.save(folder)
+    return IndexRecord(kind=index.kind, settings=index.settings, similarity=similarity, recall=recall)
+
+
+def _manifest(folder: Path, contents: BundleContents, index: IndexRecord) -> Manifest:
     bad = [name for name, value in contents.metrics.items() if not np.isfinite(value)]
     if bad:
         raise DataError(f"the metric {bad[0]!r} is not a finite number: {contents.metrics[bad[0]]}")
@@ -192,6 +245,7 @@ def _manifest(folder: Path, contents: BundleContents) -> Manifest:
         metrics={name: float(value) for name, value in contents.metrics.items()},
         query=contents.query,
         config=dict(contents.config),
+        index=index,
         files={f.relative_to(folder).as_posix(): FileRecord(bytes=f.stat().st_size, sha256=sha256(f)) for f in files},
     )
 
@@ -209,12 +263,11 @@ def _read_matrix(path: Path) -> NDArray[np.float32]:
         raise damaged(path, str(error)) from error
 
 
-def _read_log(path: Path) -> list[dict[str, Any]]:
+def _read_json(path: Path) -> Any:
     try:
-        records: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise damaged(path, str(error)) from error
-    return records
 
 
 def _write_table(path: Path, table: pa.Table) -> None:
@@ -229,4 +282,4 @@ def _read_table(path: Path) -> pa.Table:
         raise damaged(path, str(error)) from error
 
 
-__all__ = ["BundleContents", "read_bundle", "write_bundle"]
+__all__ = ["BundleContents", "read_bundle", "read_index", "write_bundle"]

@@ -13,10 +13,11 @@ from prismrec import __version__
 from prismrec.config import Section
 from prismrec.errors import ArtifactError, DataError
 from prismrec.files import sha256
-from prismrec.retrieval.blend import QuerySettings
+from prismrec.retrieval.blend import QuerySettings, Similarity
+from prismrec.retrieval.index_settings import IndexKind, IndexSettings
 
-SCHEMA_VERSION = 1
-"""Rises when an older PrismRec could not read, or would misread, what this one writes."""
+SCHEMA_VERSION = 2
+"""Rises when an older PrismRec could not read, or would misread, what this one writes. Version 1 had no index."""
 
 MANIFEST = "manifest.json"
 Verify = Literal["full", "sizes"]
@@ -27,6 +28,22 @@ class FileRecord(Section):
 
     bytes: int
     sha256: str
+
+
+class IndexRecord(Section):
+    """The index of the bundle.
+
+    Attributes:
+        kind: how candidates are found, "auto" resolved.
+        settings: what it was built with; `over_fetch` as recall needed it.
+        similarity: what the matrices were laid out for.
+        recall: weighting -> share of the 50 best that are found; empty for exact search, which misses none.
+    """
+
+    kind: IndexKind
+    settings: IndexSettings
+    similarity: Similarity
+    recall: dict[str, float]
 
 
 class Manifest(Section):
@@ -43,6 +60,7 @@ class Manifest(Section):
     metrics: dict[str, float]
     query: QuerySettings
     config: dict[str, Any]
+    index: IndexRecord | None = None
     files: dict[str, FileRecord]
 
 
@@ -143,6 +161,7 @@ __all__ = [
     "MANIFEST",
     "SCHEMA_VERSION",
     "FileRecord",
+    "IndexRecord",
     "Manifest",
     "Verify",
     "check_file",
