@@ -208,3 +208,26 @@ def test_list_lengths_must_rise():
         EvaluationSettings(ks=(10, 5))
     with pytest.raises(ConfigError, match=r"'ks': .*list lengths must rise"):
         build(EvaluationSettings, {"ks": [10, 10]})
+
+
+def test_only_the_candidates_are_ranked():
+    results = evaluate(
+        table(), queries([[0], [2], [3], [2]]), settings(), Catalogue(COUNTS), candidates=np.array([1, 2, 3])
+    )
+    assert results.n_items == 3
+    assert results.values["HR@1"].tolist() == [0, 0, 1, 1]  # item 0 is no candidate; items 1..3 tie; 3 of 3, 2, 1; 2
+    assert results.values["HR@2"].tolist() == [0, 0, 1, 1]
+    assert results.counts["unknown_targets"] == 1
+    assert results.values["AUC"].tolist() == [0, 0, 1, 1]
+
+
+def test_seen_items_that_are_no_candidates_are_no_matter():
+    asked = queries([[2], [0], [0], [0]], [[3, 0], [], [], []], exclude_seen=True)
+    results = evaluate(table(), asked, settings(), Catalogue(COUNTS), candidates=np.array([2, 3]))
+    assert results.values["HR@1"][0] == 1  # item 3 was seen, item 2 is all that is left
+
+
+def test_diversity_of_candidates_is_told_by_their_own_nodes():
+    catalogue = Catalogue(COUNTS, {"shop": Sequences.from_lists([[9], [0], [1], [1]])})
+    results = evaluate(table(), queries([[1]] * 4), settings(), catalogue, candidates=np.array([1, 2, 3]))
+    assert results.values["shop_distinct@2"].tolist() == [2, 2, 1, 2]
