@@ -11,6 +11,7 @@ import typer
 
 from prismrec import __version__
 from prismrec.cli.options import AsJson, ConfigFile, Overrides, names_of
+from prismrec.cli.spreading import evaluate_diversity, levels_of
 from prismrec.cli.terminal import as_json as json_text
 from prismrec.cli.terminal import busy, emit, say, show
 
@@ -27,6 +28,12 @@ def evaluate(
     ablations: Annotated[
         bool, typer.Option("--ablations", help="Compare M2GRL with itself, one part taken away at a time.")
     ] = False,
+    diversity: Annotated[
+        bool, typer.Option("--diversity", help="Measure what spreading M2GRL's lists over the views gives and costs.")
+    ] = False,
+    levels: Annotated[
+        str, typer.Option(metavar="LEVEL,LEVEL,...", help="With --diversity: which levels to try, such as 0.2,0.5.")
+    ] = "",
     metrics: Annotated[
         str, typer.Option(metavar="METRIC,METRIC,...", help="Columns of the tables, such as HR@10,NDCG@10,MRR@20.")
     ] = "",
@@ -39,23 +46,35 @@ def evaluate(
     """Compare models on your data: each tuned on validation data, then measured once on held-out clicks.
 
     Prints a table for all targets and one for rare ones, with bootstrap intervals and p-values against the best simple
-    baseline (with --ablations: against the whole M2GRL). What is held out is `split.protocol` in the settings.
+    baseline (with --ablations: against the whole M2GRL). What is held out is `split.protocol` in the settings; under
+    cold_item, items instead of clicks, with contenders of its own and one table among them, one in the whole catalogue.
+
+    With --diversity: M2GRL's lists by score beside re-ranked ones, each control turned up on validation data for as
+    long as it costs at most 5 % of HR@50.
 
     Example: `prismrec evaluate shop.toml --models popularity,item_knn,m2grl --set split.protocol=ratio`
     """
-    from prismrec.contenders import ABLATIONS, BASELINES, DEFAULT, M2GRL
+    from prismrec.contenders import M2GRL
     from prismrec.files import whole_file
-    from prismrec.inputs import read_tables, reading_notes
+    from prismrec.inputs import open_tables, read_tables, reading_notes
     from prismrec.settings import read_settings
 
     if models and ablations:
         raise typer.BadParameter("choose the models, or the ablations", param_hint="--models / --ablations")
+    if diversity and (models or ablations or metrics):
+        raise typer.BadParameter("measures M2GRL alone, by metrics of its own", param_hint="--diversity")
+    if levels and not diversity:
+        raise typer.BadParameter("are those of --diversity", param_hint="--levels")
     settings = read_settings(config, overrides or ())
-    names = ABLATIONS if ablations else names_of(models) or DEFAULT
-    log, items = read_tables(settings)
+    if diversity:
+        evaluate_diversity(settings, levels_of(levels), output, as_json)
+        return
+    everyone, parts, baselines = _contenders(settings)
+    names = parts if ablations else names_of(models) or everyone
+    log, items = open_tables(settings) if _withholds_items(settings) else read_tables(settings)
     for line in reading_notes(log, items):
         say(line)
-    measured = measure(settings, log, items, names, (M2GRL,) if ablations else BASELINES)
+    measured = measure(settings, log, items, names, (M2GRL,) if ablations else baselines)
     document = measured_document(measured, settings)
     if output is not None:
         with whole_file(output) as partial:
@@ -68,8 +87,11 @@ def evaluate(
 
 
 def measure(settings: Settings, log: Any, items: Any, names: Sequence[str], reference: Sequence[str]) -> Measured:
-    """Run the comparison while saying which model's turn it is."""
-    from prismrec.contenders import run
+    """Run the comparison while saying which model's turn it is; for `cold_item` the log comes as it was read."""
+    if _withholds_items(settings):
+        from prismrec.cold_contenders import run
+    else:
+        from prismrec.contenders import run
 
     with _turns(settings, names) as note:
         return run(log, items, settings, names, reference=reference, note=note)
@@ -80,10 +102,14 @@ def show_measured(measured: Measured, metrics: Sequence[str] = ()) -> None:
     from prismrec.evaluation.protocols import ALL, RARE
     from prismrec.evaluation.tables import rich_table
 
-    whole, rare = (rich_table(measured.comparison, metrics, part) for part in (ALL, RARE))
-    whole.caption = None  # the same line stands below the second table
-    show(whole)
-    show(rare)
+    if measured.others:  # targets without a click: all of them are rare
+        for comparison in (measured.comparison, *measured.others.values()):
+            show(rich_table(comparison, metrics))
+    else:
+        whole, rare = (rich_table(measured.comparison, metrics, part) for part in (ALL, RARE))
+        whole.caption = None  # the same line stands below the second table
+        show(whole)
+        show(rare)
     show("Chosen on validation data:")
     for name, chosen in measured.chosen.items():
         show(f"  {name}: " + ", ".join(f"{key} {value}" for key, value in flat(chosen)))
@@ -96,6 +122,7 @@ def measured_document(measured: Measured, settings: Settings) -> dict[str, Any]:
     return {
         "prismrec_version": __version__,
         **to_json(measured.comparison),
+        "others": {name: to_json(comparison) for name, comparison in measured.others.items()},
         "chosen": measured.chosen,
         "validation": measured.validation,
         "config": settings.model_dump(mode="json"),
@@ -109,6 +136,21 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _withholds_items(settings: Settings) -> bool:
+    return settings.split.protocol == "cold_item"
+
+
+def _contenders(settings: Settings) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """Of the protocol: who is compared, M2GRL with parts taken away, and the simple baselines."""
+    if _withholds_items(settings):
+        from prismrec.cold_contenders import COLD_ABLATIONS, COLD_BASELINES, COLD_DEFAULT
+
+        return COLD_DEFAULT, COLD_ABLATIONS, COLD_BASELINES
+    from prismrec.contenders import ABLATIONS, BASELINES, DEFAULT
+
+    return DEFAULT, ABLATIONS, BASELINES
 
 
 @contextmanager
