@@ -20,7 +20,6 @@ def training_curves(log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
     Returns:
         losses, weights: task -> [[epoch, value], ...], from the trace within the epochs where there is one.
-        epoch_losses: task -> [[epoch, mean loss], ...].
         validation: [[epoch, metric], ...] of the validated epochs.
         kept_epoch: whose vectors the bundle has; None where the log does not tell.
         seconds: spent in training steps.
@@ -30,7 +29,6 @@ def training_curves(log: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {
         "losses": _by_task(points, "losses"),
         "weights": _by_task(points, "task_weights"),
-        "epoch_losses": _by_task(log, "losses"),
         "validation": validated,
         "kept_epoch": next((record["epoch"] for record in log if record.get("kept")), None),
         "n_epochs": len(log),

@@ -79,9 +79,10 @@ class PageWork:
     def close(self) -> None:
         """End the child processes."""
         with self._mutex:
-            for process, _ in self._running.values():
+            for process, said in self._running.values():
                 process.terminate()
                 process.communicate()
+                said.close()
             self._running.clear()
 
     def _digest(self, bundle: Bundle) -> str:

@@ -42,7 +42,7 @@ def blended_vectors(bundle: Bundle, items: NDArray[np.int64]) -> NDArray[np.floa
 
 def principal_positions(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n, 2) float32: the first two principal components, within -1..1; the same vectors, the same map."""
-    return _framed(_principal(vectors, 2))
+    return _framed(_principal(vectors, 2)) if len(vectors) else np.zeros((0, 2), np.float32)
 
 
 def neighbour_positions(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
@@ -77,17 +77,13 @@ def _principal(vectors: NDArray[np.float32], n: int) -> NDArray[np.float32]:
     found = centred @ axes[:, np.argsort(-values)[:n]]
     if found.shape[1] < n:
         found = np.pad(found, ((0, 0), (0, n - found.shape[1])))
-    if len(found):
-        largest = found[np.abs(found).argmax(axis=0), np.arange(n)]
-        found = found * np.where(largest < 0, -1, 1)
-    turned: NDArray[np.float32] = found.astype(np.float32)
+    largest = found[np.abs(found).argmax(axis=0), np.arange(n)]
+    turned: NDArray[np.float32] = (found * np.where(largest < 0, -1, 1)).astype(np.float32)
     return turned
 
 
 def _framed(positions: NDArray[np.float32]) -> NDArray[np.float32]:
     """Centred, and scaled alike in both directions until the farthest point touches the frame."""
-    if not len(positions):
-        return np.zeros((0, 2), np.float32)
     low, high = positions.min(axis=0), positions.max(axis=0)
     centred = positions - (low + high) / 2
     scale = float(np.abs(centred).max())

@@ -71,7 +71,7 @@ function reported(answer) {
   if (!report) return [h("p", { class: "hint" }, "By score alone: nothing given up.")];
   const gained = Object.entries(report.distinct);
   return [
-    h("p", { class: "kept" }, h("strong", {}, percent(report.relevance_kept)), " of the relevance kept"),
+    h("p", { class: "kept" }, h("strong", {}, percent(report.relevance_kept, 1)), " of the relevance kept"),
     h("dl", { class: "gains" }, gained.map(([view, [before, after]]) => [
       h("dt", {}, `${viewPlural(view)} in the list`),
       h("dd", {}, `${count(before)} → `, h("strong", {}, count(after))),
