@@ -105,6 +105,23 @@ def test_followers_of_an_interrupted_writer_are_told_that_nothing_is_known():
     assert "whether it is stored is not known" in told
 
 
+def test_writers_work_side_by_side_as_far_as_allowed():
+    gate = Gate()
+    group = GroupCommit(gate.write, writers=2)
+    with ThreadPoolExecutor(5) as pool:
+        calls = [pool.submit(group, 1)]
+        assert gate.entered.wait(10)
+        gate.entered.clear()
+        calls.append(pool.submit(group, 2))
+        assert gate.entered.wait(10)
+        calls += [pool.submit(group, work) for work in (3, 4, 5)]
+        queued(group, 3)
+        assert gate.groups == [[1], [2]]
+        gate.open.set()
+        assert [call.result(10) for call in calls] == [10, 20, 30, 40, 50]
+    assert sorted(gate.groups[2]) == [3, 4, 5]
+
+
 def _raise(error):
     raise error
 

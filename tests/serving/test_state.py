@@ -46,6 +46,14 @@ def test_unknown_user_has_an_empty_history(state):
     assert state.histories([], 5) == {}
 
 
+@pytest.mark.parametrize("n_users", [1, 2, 15, 16, 17, 40])
+def test_histories_of_many_users_are_those_of_each(state, n_users):
+    state.append([Event(user, 100 * user + i, float(-i)) for user in range(n_users) for i in range(1 + user % 4)])
+    expected = {user: [100 * user + i for i in range(1 + user % 4)][::-1][-3:] for user in range(n_users)}
+    assert state.histories(range(n_users), 3) == expected
+    assert all(state.histories([user], 3) == {user: items} for user, items in expected.items())
+
+
 def test_ids_keep_their_type(state):
     state.append([Event(7, "x", 1.0), Event("7", 8, 1.0), Event("7", "8", 2.0), Event("crème 🧀\0", 2**63, 1.0)])
     assert state.histories([7, "7", "crème 🧀\0"], 5) == {7: ["x"], "7": [8, "8"], "crème 🧀\0": [2**63]}

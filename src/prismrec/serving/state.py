@@ -17,18 +17,30 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
-
 from prismrec.errors import ConfigError, DataError
 from prismrec.retrieval.request import NewItem
 from prismrec.serving.group_commit import GroupCommit
 from prismrec.serving.state_engine import Database, StateError, open_database
 from prismrec.serving.state_ids import id_of, id_text
-from prismrec.serving.state_tables import CHANGES, EVENTS, ITEMS, lock_users, migrate
+from prismrec.serving.state_statements import (
+    CHANGE_NUMBER,
+    CHANGED_ITEMS,
+    COUNT_UP,
+    FORGET,
+    INSERT_EVENTS,
+    TRIM,
+    UPSERT_ITEMS,
+    USERS_AT_ONCE,
+    latest_events,
+    lock_users,
+)
+from prismrec.serving.state_tables import migrate
 
 KEPT_EVENTS = 1000
 """How many events of a user are kept unless set otherwise: far more than a query looks back."""
+
+_WRITERS = {"sqlite": 1, "postgresql": 4}
+"""Transactions that a process appends with at once: SQLite has one writer anyway, a server works on several."""
 
 _LATEST_TIMESTAMP = 1e11
 """The year 5138 in seconds: a number beyond it counts something finer."""
@@ -76,7 +88,7 @@ class State:
         """Use `State.open`."""
         self._database = database
         self._kept_events = kept_events
-        self._append = GroupCommit(self._append_all)
+        self._append = GroupCommit(self._append_all, writers=_WRITERS[database.dialect])
 
     @classmethod
     def open(cls, url: str, kept_events: int = KEPT_EVENTS) -> State:
@@ -128,13 +140,13 @@ class State:
         if limit < 0:
             raise DataError(f"the limit of a history is {limit}: expected 0 or more")
         texts = {user_id: id_text(user_id, "user id") for user_id in user_ids}
+        found: dict[Any, list[Any]] = {user_id: [] for user_id in texts}
         with self._database.reading() as connection:
-            return {
-                user_id: [
-                    id_of(row.item_id) for row in connection.execute(_HISTORY, {"user_id": text, "limit": limit})
-                ][::-1]
-                for user_id, text in texts.items()
-            }
+            for start in range(0, len(found), USERS_AT_ONCE):
+                users = list(found)[start : start + USERS_AT_ONCE]
+                for place, item in connection.execute(*latest_events([texts[user] for user in users], limit)):
+                    found[users[place]].append(id_of(item))
+        return found
 
     def forget(self, user_id: Any) -> int:
         """Remove all that is stored of a user, event ids too; returns how many events there were.
@@ -149,7 +161,7 @@ class State:
         text = id_text(user_id, "user id")
         with self._database.writing() as connection:
             lock_users(connection, [text])
-            n_events = connection.execute(EVENTS.delete().where(EVENTS.c.user_id == text)).rowcount
+            n_events = connection.execute(FORGET, {"user": text}).rowcount
         self._database.empty_log()
         return n_events
 
@@ -180,10 +192,10 @@ class State:
             StateError: the database refuses.
         """
         with self._database.reading() as connection:
-            number = connection.execute(_CHANGE_NUMBER).scalar_one()
+            number = connection.execute(CHANGE_NUMBER).scalar_one()
             if number == after:
                 return ItemChanges(number)
-            rows = connection.execute(_CHANGED_ITEMS, {"after": after if after < number else 0}).all()
+            rows = connection.execute(CHANGED_ITEMS, {"after": after if after < number else 0}).all()
         latest = max([number, *(row.number for row in rows)])  # PostgreSQL may have seen newer ones in the second look
         return ItemChanges(
             number=latest,
@@ -199,7 +211,7 @@ class State:
             StateError: there is none.
         """
         with self._database.reading() as connection:
-            connection.execute(_CHANGE_NUMBER)
+            connection.execute(CHANGE_NUMBER)
 
     def close(self) -> None:
         """Close all connections."""
@@ -207,12 +219,12 @@ class State:
 
     def _append_all(self, batches: Sequence[list[_Row]]) -> list[int]:
         """Insert every batch in one transaction; how many rows of each were new."""
-        insert = _INSERT_EVENTS[self._database.dialect]
+        insert = INSERT_EVENTS[self._database.dialect]
         users = sorted({row["user_id"] for batch in batches for row in batch})
         with self._database.writing() as connection:
             lock_users(connection, users)
             n_new = [connection.execute(insert, batch).rowcount for batch in batches]
-            connection.execute(_TRIM, [{"user": user, "kept": self._kept_events} for user in users])
+            connection.execute(TRIM, [{"user": user, "kept": self._kept_events} for user in users])
         return n_new
 
     def _change(self, documents: Mapping[str, str | None]) -> int:
@@ -223,14 +235,14 @@ class State:
         """
         with self._database.writing() as connection:
             now = time.time()
-            last = connection.execute(_COUNT_UP, {"n_changes": len(documents)}).scalar_one()
+            last = connection.execute(COUNT_UP, {"n_changes": len(documents)}).scalar_one()
             first = last - len(documents) + 1
             rows = [
                 {"item_id": text, "number": first + i, "changed": now, "document": document}
                 for i, (text, document) in enumerate(documents.items())
             ]
             if rows:
-                connection.execute(_UPSERT_ITEMS[self._database.dialect], rows)
+                connection.execute(UPSERT_ITEMS[self._database.dialect], rows)
         return int(last)
 
 
@@ -251,45 +263,6 @@ def _document(item: NewItem) -> str:
         return json.dumps({"views": item.views, "columns": item.columns}, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise DataError(f"item {item.item_id!r}: its columns must be JSON values, finite numbers: {error}") from error
-
-
-def _insert_events(insert: Any) -> Any:
-    return insert(EVENTS).on_conflict_do_nothing().execution_options(preserve_rowcount=True)
-
-
-def _upsert_items(insert: Any) -> Any:
-    statement = insert(ITEMS)
-    new = {name: statement.excluded[name] for name in ("number", "changed", "document")}
-    return statement.on_conflict_do_update(index_elements=[ITEMS.c.item_id], set_=new)
-
-
-_INSERT = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
-_INSERT_EVENTS = {name: _insert_events(insert) for name, insert in _INSERT.items()}
-_UPSERT_ITEMS = {name: _upsert_items(insert) for name, insert in _INSERT.items()}
-
-_LATEST_FIRST = (EVENTS.c.timestamp.desc(), EVENTS.c.arrival.desc())
-_HISTORY = (
-    sa.select(EVENTS.c.item_id)
-    .where(EVENTS.c.user_id == sa.bindparam("user_id"))
-    .order_by(*_LATEST_FIRST)
-    .limit(sa.bindparam("limit"))
-)
-_FIRST_TOO_MANY = (
-    sa.select(EVENTS.c.timestamp, EVENTS.c.arrival)
-    .where(EVENTS.c.user_id == sa.bindparam("user"))
-    .order_by(*_LATEST_FIRST)
-    .limit(1)
-    .offset(sa.bindparam("kept"))
-)
-_TRIM = EVENTS.delete().where(
-    EVENTS.c.user_id == sa.bindparam("user"),
-    sa.tuple_(EVENTS.c.timestamp, EVENTS.c.arrival) <= _FIRST_TOO_MANY.scalar_subquery(),
-)
-"""Walks over the `kept` latest entries of the user's index and no further: little beside the wait for the disk."""
-
-_CHANGE_NUMBER = sa.select(CHANGES.c.number)
-_COUNT_UP = CHANGES.update().values(number=CHANGES.c.number + sa.bindparam("n_changes")).returning(CHANGES.c.number)
-_CHANGED_ITEMS = sa.select(ITEMS).where(ITEMS.c.number > sa.bindparam("after")).order_by(ITEMS.c.number)
 
 
 __all__ = ["KEPT_EVENTS", "Event", "ItemChanges", "State", "StateError"]

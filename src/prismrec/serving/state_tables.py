@@ -11,8 +11,7 @@ transaction together with the new version number. A newer database is refused.
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import sqlalchemy as sa
 
@@ -56,8 +55,6 @@ ITEMS = sa.Table(
 )
 
 _CREATION_LOCK = 0x505249534D  # any number that nobody else locks in that database
-_USER_LOCKS = 0x505249  # likewise, of a lock with two numbers
-_N_USER_LOCKS = 64
 
 
 def migrate(connection: sa.Connection) -> None:
@@ -80,20 +77,6 @@ def migrate(connection: sa.Connection) -> None:
         connection.execute(SCHEMA.update().values(version=len(MIGRATIONS)))
 
 
-def lock_users(connection: sa.Connection, users: Iterable[str]) -> None:
-    """Keep other transactions off these users (id texts) until this one ends; SQLite has one writer anyway.
-
-    Two transactions that wrote to the same users in another order would wait for each other. All take these locks
-    first, in one order. There are few of them, since a server holds only some thousands: users share them.
-    """
-    if connection.dialect.name == "postgresql":
-        places = sorted({zlib.crc32(user.encode()) % _N_USER_LOCKS for user in users})
-        connection.execute(_LOCK_USERS, {"space": _USER_LOCKS, "places": places})
-
-
-_LOCK_USERS = sa.text("SELECT pg_advisory_xact_lock(:space, place) FROM unnest(CAST(:places AS integer[])) AS place")
-
-
 def _version(connection: sa.Connection) -> int:
     """The version of the tables that are there; 0 where there are none."""
     if not sa.inspect(connection).has_table(SCHEMA.name):
@@ -110,4 +93,4 @@ def _create(connection: sa.Connection) -> None:
 MIGRATIONS: tuple[Callable[[sa.Connection], None], ...] = (_create,)
 
 
-__all__ = ["CHANGES", "EVENTS", "ITEMS", "METADATA", "MIGRATIONS", "SCHEMA", "lock_users", "migrate"]
+__all__ = ["CHANGES", "EVENTS", "ITEMS", "METADATA", "MIGRATIONS", "SCHEMA", "migrate"]
