@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -23,7 +23,7 @@ from prismrec.cold_placements import PLACED, NewItemScorer, PlacedSettings, Plac
 from prismrec.contenders import Measured, Trial
 from prismrec.data.cold_items import ColdSplit, cold_item, validation_cold_item
 from prismrec.data.prepared import PreparedData
-from prismrec.data.schema import UNKNOWN, Interactions, ItemTable
+from prismrec.data.schema import ITEM_VIEW, UNKNOWN, Interactions, ItemTable
 from prismrec.data.sequences import Sequences
 from prismrec.data.views import build_view
 from prismrec.data.vocabulary import Vocabulary
@@ -53,6 +53,8 @@ COLD_BASELINES = ("random", "category_popularity", "category_mean")
 COLD_DEFAULT = ("random", "category_popularity", "category_mean", "no_side_information", "m2grl")
 COLD_ABLATIONS = ("m2grl", "alignment_alone", "neighbours_alone", "ridge")
 WHOLE = "whole catalogue"
+
+_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 
 SIMPLE: Mapping[str, Space] = {
     "random": {},
@@ -219,19 +221,19 @@ class _Arena:
     def _placed(self, name: str) -> Trial:
         fitted = self._fitted_on_validation
         start = PlacedSettings(query=self.settings.query, cold_start=self.settings.cold_start)
-        space = {
-            f"query.{field}": values for field, values in query_space(fitted.data, start.query, repeats=False).items()
-        }
-        scorer = Placer(name, contents_of(fitted, self.settings, self.settings.query), self.validation.new_nodes)
+        asked = {**query_space(fitted.data, start.query, repeats=False), **_view_weights(self.settings.views)}
+        space = {**PLACED[name], **{f"query.{field}": values for field, values in asked.items()}}
+        placer = self._placer(name, fitted, self.validation)
         tuned: Tuned[PlacedSettings] = tune(
-            start, {**space, **PLACED[name]}, lambda settings: self.validation.score(scorer.with_settings(settings))
+            start, space, lambda settings: self.validation.score(placer.with_settings(settings))
         )
         fitted, seconds = self._fitted_on_test
-        recommender = Placer(
-            name, contents_of(fitted, self.settings, self.settings.query), self.test.new_nodes
-        ).with_settings(tuned.settings)
-        chosen = tuned.settings.model_dump(exclude=None if "cold_start" in str(PLACED[name]) else {"cold_start"})
+        recommender = self._placer(name, fitted, self.test).with_settings(tuned.settings)
+        chosen = tuned.settings.model_dump(exclude=None if PLACED[name] else {"cold_start"})
         return Trial(recommender, chosen, tuned.score, seconds)
+
+    def _placer(self, name: str, fitted: Fitted, side: _Side) -> Placer:
+        return Placer(name, contents_of(fitted, self.settings, self.settings.query), side.new_nodes)
 
     def _simple(self, name: str) -> Trial:
         if name == "random":
@@ -260,6 +262,11 @@ class _Arena:
     def _fitted_on_test(self) -> tuple[Fitted, float]:
         began = time.perf_counter()
         return fit(self.test.data, _without_early_stop(self.settings)), time.perf_counter() - began
+
+
+def _view_weights(views: Iterable[str]) -> Space:
+    """Wider than for warm items: a placed vector is drawn to the mean, and so shorter than a learned one."""
+    return {f"view_weights.{view}": _WEIGHTS for view in (ITEM_VIEW, *views)}
 
 
 def _without_early_stop(settings: Settings) -> Settings:

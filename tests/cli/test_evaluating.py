@@ -80,3 +80,25 @@ def test_unknown_metric_names_those_that_were_measured(prismrec, shop):
 
 def test_models_and_ablations_exclude_each_other(prismrec, shop):
     assert prismrec("evaluate", shop, "--models", "ease", "--ablations").exit_code == 2
+
+
+def test_withheld_items_have_a_table_among_themselves_and_one_in_the_whole_catalogue(prismrec, shop, tmp_path):
+    path = tmp_path / "results.json"
+    cold = ["--set", "split.protocol=cold_item", "--set", "split.cold_share=0.2"]
+    result = prismrec("evaluate", shop, "--models", "category_mean,m2grl", "-o", path, *cold, *FAST)
+    assert result.exit_code == 0, result.stderr
+    assert "among the withheld items" in result.stdout
+    assert "whole catalogue" in result.stdout
+    assert "rare targets" not in result.stdout
+    document = json.loads(path.read_text(encoding="utf-8"))
+    other = document["others"]["whole catalogue"]
+    assert other["n_items"] > document["n_items"]
+    for table in (document, other):
+        assert table["models"]["m2grl"]["figures"]["all"]["HR@50"]["reference"] == "category_mean"
+
+
+def test_withheld_items_have_ablations_of_their_own(answer, shop, monkeypatch):
+    monkeypatch.setattr("prismrec.cold_contenders.COLD_ABLATIONS", ("m2grl", "ridge"))
+    cold = ["--set", "split.protocol=cold_item", "--set", "split.cold_share=0.2"]
+    document = answer("evaluate", shop, "--ablations", *cold, *FAST)
+    assert list(document["models"]) == ["m2grl", "ridge"]
