@@ -120,7 +120,7 @@ def test_tuning_trains_without_each_users_last_item(shop, monkeypatch):
         return fit(data, *rest, **named)
 
     monkeypatch.setattr(pipeline, "fit", noted)
-    chosen = tuned_on_last_items(log, items, settings)
+    chosen, metrics = tuned_on_last_items(log, items, settings)
     whole, part = prepare_log(log, items, settings), seen[0]
     assert len(seen) == 1
     for user in range(len(whole.users)):
@@ -129,6 +129,7 @@ def test_tuning_trains_without_each_users_last_item(shop, monkeypatch):
         assert held == (row[:-1] if len(row) > 2 else row)
     assert chosen.query != settings.query
     assert chosen.model_copy(update={"query": settings.query}) == settings
+    assert 0 < metrics["validation_HR@10"] <= metrics["validation_HR@50"] <= 1
 
 
 # ---- what identifies data ----

@@ -26,7 +26,9 @@ from prismrec.data.schema import ITEM_VIEW, Interactions, ItemTable
 from prismrec.data.sequences import Sequences
 from prismrec.data.splits import SplitSettings, next_item
 from prismrec.errors import ArtifactError, ConfigError
+from prismrec.evaluation.lists import Catalogue
 from prismrec.evaluation.metrics import MISSED
+from prismrec.evaluation.protocols import EvaluationSettings, evaluate
 from prismrec.evaluation.queries import Queries, queries_from
 from prismrec.evaluation.ranking import rank
 from prismrec.evaluation.tuning import Space, Tuned, tune
@@ -77,6 +79,7 @@ def train(
     start: Bundle | None = None,
     tune_on_validation: bool = True,
     resume: bool = False,
+    evaluation: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
     """Everything from the tables to a bundle on disk.
@@ -93,6 +96,7 @@ def train(
         start: warm start: ids of this bundle keep their index and vectors, new ones are added.
         tune_on_validation: choose the query settings on validation data; else those of `start`, or the settings'.
         resume: go on with the unfinished run beside `path`.
+        evaluation: the document that `prismrec evaluate -o` wrote, to lie in the bundle for those who look at it.
         progress: who watches.
 
     Raises:
@@ -110,9 +114,10 @@ def train(
     for line in keep_quarantine(log, item_table, path.with_name(path.name + ".quarantine")):
         progress.note(line)
     chosen = settings if start is None else settings.model_copy(update={"query": start.contents.query})
+    metrics: Mapping[str, float] = {}
     if tune_on_validation:
         progress.note("tuning: a first model is trained without each user's last item")
-        chosen = tuned_on_last_items(
+        chosen, metrics = tuned_on_last_items(
             log, item_table, chosen, start,
             run_folder=tuning_folder, resume=resume and has_checkpoint(tuning_folder), progress=progress,
         )  # fmt: skip
@@ -120,7 +125,7 @@ def train(
     data = prepare_log(log, item_table, settings, start)
     resume = resume and has_checkpoint(run_folder)
     fitted = fit(data, chosen, start=start, run_folder=run_folder, resume=resume, progress=progress)
-    return _finish(path, contents_of(fitted, settings, chosen.query))
+    return _finish(path, contents_of(fitted, settings, chosen.query, metrics, evaluation))
 
 
 def train_prepared(
@@ -130,6 +135,7 @@ def train_prepared(
     *,
     start: Bundle | None = None,
     resume: bool = False,
+    evaluation: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
     """From prepared data to a bundle on disk, with the query settings of `start`, or those of the settings.
@@ -139,7 +145,7 @@ def train_prepared(
         settings: of model, training and query.
         path: as for `train`.
         start: warm start; `data` must have been prepared on it.
-        resume, progress: as for `train`.
+        resume, evaluation, progress: as for `train`.
 
     Raises:
         ConfigError: the data were not prepared on `start`, or the settings contradict the data.
@@ -150,7 +156,7 @@ def train_prepared(
         _check_prepared_on(start, data)
     fitted = fit(data, settings, start=start, run_folder=run_folder_of(path), resume=resume, progress=progress)
     query = settings.query if start is None else start.contents.query
-    return _finish(path, contents_of(fitted, settings, query))
+    return _finish(path, contents_of(fitted, settings, query, evaluation=evaluation))
 
 
 def _finish(path: Path, contents: BundleContents) -> Bundle:
@@ -234,17 +240,25 @@ def tuned_on_last_items(
     run_folder: Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
-) -> Settings:
+) -> tuple[Settings, dict[str, float]]:
     """The settings with a query chosen on the last item of up to 2,000 users, by a model that never saw those items.
 
     With early stopping also with the number of epochs after which that model was best.
 
     The other arguments are those of `train` and `fit`.
+
+    Returns:
+        the settings, and what that model reached on these queries: `validation_HR@10`, `validation_NDCG@10`, ... A
+        little flattering, since the query was chosen on them; good for noticing that a training went wrong.
     """
     inner = next(next_item(log, SplitSettings(max_queries=TUNING_QUERIES, min_history=2, seed=settings.training.seed)))
     data = prepare_log(inner.train, items, settings, start)
     queries = queries_from(inner.queries, data.items, settings.evaluation.exclude_seen)
-    return tuned_on(data, queries, settings, start, run_folder=run_folder, resume=resume, progress=progress)[0]
+    fitted, tuned = _fitted_and_tuned(
+        data, queries, settings, start, run_folder=run_folder, resume=resume, progress=progress
+    )
+    metrics = _validation_metrics(fitted.scorer(tuned.settings), queries, data, settings.evaluation)
+    return settled(settings.model_copy(update={"query": tuned.settings}), fitted.log), metrics
 
 
 def tuned_on(
@@ -258,12 +272,38 @@ def tuned_on(
     progress: Progress | None = None,
 ) -> tuple[Settings, float]:
     """Fit on data that lack the answers of `queries`: the settings chosen on these, and their validation score."""
+    fitted, tuned = _fitted_and_tuned(
+        data, queries, settings, start, run_folder=run_folder, resume=resume, progress=progress
+    )
+    return settled(settings.model_copy(update={"query": tuned.settings}), fitted.log), tuned.score
+
+
+def _fitted_and_tuned(
+    data: PreparedData,
+    queries: Queries,
+    settings: Settings,
+    start: Bundle | None,
+    *,
+    run_folder: Path | None,
+    resume: bool,
+    progress: Progress | None,
+) -> tuple[Fitted, Tuned[QuerySettings]]:
     validation = queries if settings.training.patience else None
     fitted = fit(
         data, settings, start=start, validation=validation, run_folder=run_folder, resume=resume, progress=progress
     )
-    tuned = tune_query(fitted, queries, settings.query)
-    return settled(settings.model_copy(update={"query": tuned.settings}), fitted.log), tuned.score
+    return fitted, tune_query(fitted, queries, settings.query)
+
+
+def _validation_metrics(
+    scorer: MultiViewScorer, queries: Queries, data: PreparedData, settings: EvaluationSettings
+) -> dict[str, float]:
+    """Hit rates and NDCG under names that say where they were measured; none where no query has a truth."""
+    if not (queries.truths.lengths > 0).any():
+        return {}
+    catalogue = Catalogue(data.items.counts, {name: view.item_nodes for name, view in data.views.items()})
+    results = evaluate(scorer, queries, settings, catalogue)
+    return {f"validation_{name}": results.mean(name) for name in results.values if name.startswith(("HR@", "NDCG@"))}
 
 
 def settled(settings: Settings, log: TrainingLog) -> Settings:
@@ -310,7 +350,11 @@ def validation_score(recommender: Recommender, queries: Queries, data: PreparedD
 
 
 def contents_of(
-    fitted: Fitted, settings: Settings, query: QuerySettings, metrics: Mapping[str, float] | None = None
+    fitted: Fitted,
+    settings: Settings,
+    query: QuerySettings,
+    metrics: Mapping[str, float] | None = None,
+    evaluation: Mapping[str, Any] | None = None,
 ) -> BundleContents:
     """What goes into the bundle of a trained model."""
     data = fitted.data
@@ -325,6 +369,8 @@ def contents_of(
         seed=settings.training.seed,
         data_fingerprint=fingerprint_of(data),
         metrics=metrics or {},
+        index=settings.index,
+        evaluation=evaluation,
         training_log=fitted.log.records(),
     )
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from prismrec.cli.demo import HISTORY
+from prismrec.cli.demo import HISTORY, QUICK_MODELS
 from prismrec.retrieval.bundle import Bundle
 from prismrec.settings import demo_settings, read_settings
 
@@ -46,6 +46,18 @@ def test_household_and_answers_are_shown_with_names(tour):
         assert line.split(maxsplit=1)[1:] == ([name] if name else [])
     for item in bundle.recommend(history, k=10):
         assert str(item.item_id) in shown
+
+
+def test_the_last_thing_said_is_how_to_serve_it(tour):
+    result, folder = tour
+    lines = [line.strip() for line in result.stdout.splitlines() if line.strip()]
+    assert lines[-2].startswith("Serve it, with a page to explore it")
+    assert lines[-1].endswith(f"serve {folder / 'bundle'}")
+
+
+def test_the_bundle_holds_the_comparison_for_the_page(tour):
+    bundle = Bundle.open(tour[1] / "bundle")
+    assert (bundle.contents.evaluation or {})["chosen"].keys() == set(QUICK_MODELS)
 
 
 def test_next_commands_work_as_they_are_printed(tour, prismrec):

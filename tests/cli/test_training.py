@@ -62,6 +62,27 @@ def test_tuning_chooses_query_settings_and_no_tune_keeps_those_of_the_file(answe
     assert vectors(tmp_path / "bundle") == vectors(tmp_path / "other") == vectors(bundle)
 
 
+def test_an_evaluation_lies_in_the_bundle_and_another_file_is_refused(prismrec, shop, tmp_path):
+    document = tmp_path / "results.json"
+    evaluated = prismrec("evaluate", shop, "--models", "popularity", "-o", document)
+    assert evaluated.exit_code == 0, evaluated.stderr
+    command = ("train", shop, "-o", tmp_path / "b", "--no-tune", "--progress", "quiet", "--evaluation")
+    assert prismrec(*command, document).exit_code == 0
+    assert Bundle.open(tmp_path / "b").contents.evaluation == json.loads(document.read_text(encoding="utf-8"))
+    for wrong, told in ((shop, "cannot read the evaluation"), (tmp_path / "x.json", "is not what `prismrec evaluate")):
+        (tmp_path / "x.json").write_text("{}")
+        refused = prismrec(*command, wrong)
+        assert refused.exit_code == 1
+        assert told in refused.stderr
+
+
+def test_tuning_leaves_what_the_model_reached_on_validation_data(answer, shop, tmp_path):
+    summary = answer("train", shop, "-o", tmp_path / "b", "--progress", "quiet")
+    reached = summary["metrics"]
+    assert 0 < reached["validation_HR@10"] <= reached["validation_HR@20"] <= reached["validation_HR@50"] <= 1
+    assert set(reached) == {f"validation_{metric}@{k}" for metric in ("HR", "NDCG") for k in (10, 20, 50)}
+
+
 def test_json_summary_and_json_progress_do_not_mix(prismrec, shop, tmp_path):
     result = prismrec("train", shop, "-o", tmp_path / "bundle", "--no-tune", "--json", "--progress", "json")
     summary = json.loads(result.stdout)

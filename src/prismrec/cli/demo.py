@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +15,7 @@ from prismrec.cli.evaluating import measure, measured_document, show_measured
 from prismrec.cli.options import AsJson, Overrides
 from prismrec.cli.preparing import profile_lines, profile_of
 from prismrec.cli.terminal import as_json as json_text
-from prismrec.cli.terminal import emit, say, show
+from prismrec.cli.terminal import emit, plain, say, show
 
 if TYPE_CHECKING:
     from prismrec.contenders import Measured
@@ -92,8 +93,8 @@ def _train(
     fitted = fit(data, settings.model_copy(update={"training": training}), progress=make_progress("bar"))
     result = measured.comparison.results[M2GRL]
     metrics = {name: result.mean(name) for name in result.values if name.startswith(("HR@", "NDCG@"))}
-    query = QuerySettings(**measured.chosen[M2GRL])
-    return Bundle.write(path, contents_of(fitted, settings, query, metrics)), data
+    query, document = QuerySettings(**measured.chosen[M2GRL]), plain(measured_document(measured, settings))
+    return Bundle.write(path, contents_of(fitted, settings, query, metrics, document)), data
 
 
 def _write_files(output: Path, document: dict[str, Any]) -> None:
@@ -148,6 +149,9 @@ def _show_next(output: Path, answers: dict[str, Any]) -> None:
         f"  {command} profile {config}",
         f"  {command} evaluate {config} --ablations",
         f"  {command} evaluate {config} --set split.protocol=next_in_session",
+        "Serve it, with a page to explore it at http://127.0.0.1:8000/:",
+        *(() if find_spec("fastapi") else (f"  {sys.executable} -m pip install 'prismrec[serve]'",)),
+        f"  {command} serve {bundle}",
     ):
         show(line)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,6 +11,7 @@ import typer
 
 from prismrec.cli.options import AsJson, ConfigFile, Overrides
 from prismrec.cli.terminal import emit, show
+from prismrec.errors import ConfigError
 
 if TYPE_CHECKING:
     from prismrec.retrieval.bundle import Bundle
@@ -41,6 +43,10 @@ def train(
     prepared: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Train on what `prismrec prepare` wrote (implies --no-tune).")
     ] = None,
+    evaluation: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What `prismrec evaluate -o` wrote, to be shown with the bundle."),
+    ] = None,
     progress: Annotated[
         ShowProgress, typer.Option(help="How to show progress, on stderr; bar needs a terminal, else it is lines.")
     ] = ShowProgress.BAR,
@@ -64,16 +70,20 @@ def train(
 
     if prepared is not None and tune:
         raise typer.BadParameter("prepared data no longer tell users' last clicks: drop it", param_hint="--tune")
+    document = None if evaluation is None else read_evaluation(evaluation)
     settings = read_settings(config, overrides or ())
     base = None if start is None else Bundle.open(start)
     watcher = make_progress(progress.value)
     if prepared is not None:
         data = load_prepared(prepared)
-        bundle = train_prepared(data, settings, output, start=base, resume=resume, progress=watcher)
+        bundle = train_prepared(
+            data, settings, output, start=base, resume=resume, evaluation=document, progress=watcher
+        )
     else:
         bundle = run(
-            settings, output, start=base, tune_on_validation=tune is not False, resume=resume, progress=watcher
-        )
+            settings, output, start=base, tune_on_validation=tune is not False, resume=resume,
+            evaluation=document, progress=watcher,
+        )  # fmt: skip
     if as_json:
         emit(bundle_summary(bundle))
         return
@@ -81,6 +91,21 @@ def train(
     show(f"{output}: {len(bundle.items):,} items, views {', '.join(bundle.views)}")
     show(f"Next: prismrec similar {output} {first}")
     show(f"      prismrec recommend {output} --history {first}")
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """The document that `prismrec evaluate -o` wrote.
+
+    Raises:
+        ConfigError: the file cannot be read, or is no such document.
+    """
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"cannot read the evaluation {path}: {error}") from error
+    if not isinstance(document, dict) or "chosen" not in document:
+        raise ConfigError(f"{path} is not what `prismrec evaluate -o` writes")
+    return document
 
 
 def bundle_summary(bundle: Bundle) -> dict[str, Any]:

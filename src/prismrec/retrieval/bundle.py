@@ -13,10 +13,8 @@ from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import DataError
 from prismrec.retrieval.answers import Recommendation, Recommendations
 from prismrec.retrieval.blend import MultiViewScorer, QuerySettings, Similarity
-from prismrec.retrieval.bundle_files import BundleContents, read_bundle, write_bundle
-from prismrec.retrieval.index import ItemIndex
+from prismrec.retrieval.bundle_files import BundleContents, read_bundle, read_index, write_bundle
 from prismrec.retrieval.manifest import Manifest, Verify
-from prismrec.retrieval.matrices import ItemMatrices
 from prismrec.retrieval.request import Diversity, Filters, Request, SimilarRequest
 from prismrec.retrieval.retriever import Retriever
 
@@ -75,9 +73,8 @@ class Bundle:
         Raises:
             ArtifactError: a file of the index is damaged.
         """
-        contents = self.contents
-        matrices = ItemMatrices.of(contents.vectors, contents.item_nodes, self.items.counts, contents.query.similarity)
-        return Retriever(contents, matrices, ItemIndex.build(matrices.targets))
+        matrices, index = read_index(self.path, self.manifest, self.contents)
+        return Retriever(self.contents, matrices, index)
 
     @cached_property
     def _scorer(self) -> MultiViewScorer:
