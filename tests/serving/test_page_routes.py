@@ -22,6 +22,7 @@ def test_page_is_served_with_a_strict_policy_and_asked_for_again(api):
     assert "unsafe-eval" not in policy
     again = api("GET", "/", headers={"if-none-match": answer.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
+    assert again.headers["content-security-policy"] == policy, "a browser would take that of the 304"
 
 
 def test_files_are_kept_for_good_under_their_digest(api):

@@ -35,6 +35,13 @@ Typed = Annotated[str, Query(max_length=200)]
 Limit = Annotated[int, Query(ge=1, le=50)]
 Ids = Annotated[list[str], Query(max_length=100)]
 
+_FILE_HEADERS = {
+    "Vary": "Accept-Encoding",
+    "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
 _COMPRESSED_FROM = 2048
 """Answers of so many bytes are compressed."""
 
@@ -86,9 +93,10 @@ class Page:
 
     def index(self, request: Request) -> Response:
         """The page; asked for again each time, sent again only when it changed."""
-        headers = {"Cache-Control": "no-cache", "ETag": f'"{self.files.digest}"'}
-        if request.headers.get("if-none-match") == headers["ETag"]:
-            return Response(status_code=304, headers=headers)
+        etag = f'"{self.files.digest}"'
+        headers = {**_FILE_HEADERS, "Cache-Control": "no-cache", "ETag": etag}
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)  # a browser keeps the policy that comes with this
         return _file(request, self.files.index, headers)
 
     def asset(self, request: Request, digest: str, name: str) -> Response:
@@ -97,7 +105,7 @@ class Page:
         if file is None:
             return Response("there is no such file", 404, media_type="text/plain")
         kept = "public, max-age=31536000, immutable" if digest == self.files.digest else "no-cache"
-        return _file(request, file, {"Cache-Control": kept})
+        return _file(request, file, {**_FILE_HEADERS, "Cache-Control": kept})
 
     def overview(self, request: Request) -> Response:
         """Catalogue, views, query settings."""
@@ -165,16 +173,10 @@ def page_router(service: PageService, settings: PageSettings) -> APIRouter:
 
 def _file(request: Request, file: PageFile, headers: dict[str, str]) -> Response:
     """The file, compressed where the browser takes it."""
-    compressed = "gzip" in request.headers.get("accept-encoding", "")
-    headers = {
-        **headers,
-        "Vary": "Accept-Encoding",
-        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "no-referrer",
-        **({"Content-Encoding": "gzip"} if compressed else {}),
-    }
-    return Response(file.compressed if compressed else file.content, media_type=file.media_type, headers=headers)
+    if "gzip" in request.headers.get("accept-encoding", ""):
+        headers = {**headers, "Content-Encoding": "gzip"}
+        return Response(file.compressed, media_type=file.media_type, headers=headers)
+    return Response(file.content, media_type=file.media_type, headers=headers)
 
 
 def _json(request: Request, document: Any) -> Response:

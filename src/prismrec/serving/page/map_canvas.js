@@ -273,8 +273,6 @@ export function itemMap({ pick, enter }) {
       paint();
       return { self: selected >= 0, neighbours: neighbours.length };
     },
-    /** Where a point is on the page, in pixels from the canvas' corner; for tests and tools. */
-    place: (id) => (places.has(id) ? at(places.get(id)) : null),
   };
 }
 
