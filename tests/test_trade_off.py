@@ -1,5 +1,7 @@
 """What diversity costs, on a slice of the bundled data: turned up on validation data, measured on test data."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -8,6 +10,8 @@ import pytest
 from prismrec import trade_off
 from prismrec.data.bundled import bundled_paths
 from prismrec.errors import ConfigError
+from prismrec.evaluation.protocols import Results
+from prismrec.models.contract import Recommender
 from prismrec.pipeline import read_tables
 from prismrec.retrieval.diversified import Diversified
 from prismrec.settings import demo_settings
@@ -33,7 +37,8 @@ class Watched:
     """Notes on what was measured: (on test data?, recommender)."""
 
     def __init__(self, monkeypatch):
-        self.sides, self.asked = [], []
+        self.sides: list[tuple[trade_off.Asked, trade_off.Asked]] = []
+        self.asked: list[tuple[bool, Recommender, Results]] = []
         folds, measured = trade_off._folds, trade_off.Asked.measured
 
         def watched_folds(*arguments):
@@ -130,7 +135,7 @@ def test_folds_are_pooled_and_chosen_one_by_one(tables):
 def test_view_weights_are_lowered_until_they_push_away(measured):
     ((validation, _),) = measured[2].sides
     control = controls((1.0,))[-1]
-    scorer = control.apply(validation, 1.0)
+    scorer: Any = control.apply(validation, 1.0)
     weights = validation.query.view_weights
     for view in ("category", "shop"):
         assert scorer.settings.view_weights[view] == pytest.approx(weights.get(view, 0.0) - weights["item"])
@@ -163,5 +168,6 @@ def test_levels_are_tried_from_the_mildest():
     ],
 )
 def test_what_cannot_be_measured_is_refused_before_anything_is_read(changes, levels, told):
+    unread: Any = None
     with pytest.raises(ConfigError, match=told):
-        run(None, None, demo_settings([*FAST, *changes]), levels)
+        run(unread, None, demo_settings([*FAST, *changes]), levels)

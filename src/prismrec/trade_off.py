@@ -32,7 +32,7 @@ LIST_LENGTH = 50
 SHOWN = 20
 """Where distinct nodes are counted: what a person looks at."""
 
-LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 QUOTAS = (25, 20, 15, 10, 7, 5, 4, 3, 2, 1)
 """Items per node of a view, strength rising."""
 

@@ -128,7 +128,7 @@ def test_a_higher_level_spreads_more_and_keeps_less(method):
         reports = []
         for row in groups:
             vectors = centres[row] / np.linalg.norm(centres[row], axis=1, keepdims=True)
-            scores = -np.arange(200.0)
+            scores = -np.arange(200, dtype=np.float32)
             places = np.array(spread(scores, vectors, level, 20, method))
             reports.append(report(scores, places, {"group": Sequences.from_lists(row[:, None])}))
         kept.append(np.mean([r.relevance_kept for r in reports]))

@@ -23,10 +23,10 @@ def ask(method, relevance, vectors, level, k, slots=FREE, room=()):
 
 def slow_mmr(relevance, vectors, level, k):
     alike = np.asarray(vectors, np.float64) @ np.asarray(vectors, np.float64).T
-    chosen = []
+    chosen: list[int] = []
     while len(chosen) < k:
         gains = [
-            -np.inf if i in chosen else (1 - level) * relevance[i] - level * max([0, *alike[i, chosen]])
+            -np.inf if i in chosen else (1 - level) * relevance[i] - level * max([0, *(alike[i, j] for j in chosen)])
             for i in range(len(relevance))
         ]
         chosen.append(int(np.argmax(gains)))
@@ -37,7 +37,7 @@ def slow_dpp(relevance, vectors, level, k):
     alike = np.asarray(vectors, np.float64) @ np.asarray(vectors, np.float64).T
     kernel = (1 - FLOOR) * alike
     np.fill_diagonal(kernel, 1)
-    chosen = []
+    chosen: list[int] = []
     while len(chosen) < k:
         gains = []
         for i in range(len(relevance)):

@@ -48,7 +48,7 @@ class Diversity(Section):
 
     level: float = Field(default=0.0, ge=0, le=1, description="0 = by score alone, 1 = by unlikeness alone")
     method: Literal["mmr", "dpp"] = Field(
-        default="mmr",
+        default="dpp",
         description="mmr: each next item is weighed against the most similar one before it; dpp: against all of them",
     )
     views: dict[str, Annotated[float, Field(ge=0)]] | None = Field(
