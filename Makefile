@@ -1,4 +1,4 @@
-# make demo | test | bench | check | clean. Each makes .venv and installs what it needs, once.
+# make demo | test | bench | bench-serve | check | clean. Each makes .venv and installs what it needs, once.
 #
 #   PYTHON         which Python makes the environment, 3.11 or newer         make demo PYTHON=python3.12
 #   VENV           where the environment lies                                make test VENV=/tmp/prismrec
@@ -21,11 +21,11 @@ NEW_ENOUGH := import sys; sys.version_info >= (3, 11) or sys.exit("PrismRec need
 BENCHMARKS = $(sort $(wildcard benchmarks/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench check clean
+.PHONY: help demo test bench bench-serve check clean
 
 help: ## what there is to make
-	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r name text; \
-	do printf 'make %-6s %s\n' "$$name" "$$text"; done
+	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r name text; \
+	do printf 'make %-11s %s\n' "$$name" "$$text"; done
 
 demo: $(VENV)/.installed ## train on bundled shopping data, compare with strong baselines, recommend: a few minutes
 	$(BIN)/prismrec demo
@@ -45,6 +45,10 @@ bench: $(VENV)/.installed-dev ## speed and memory: prints tables, writes benchma
 	  name=$$(basename $$file .py); echo "$$file"; \
 	  $(BIN)/python $$file --json benchmarks/results/$${name#bench_}.json || failed="$$failed $$name"; \
 	done; test -z "$$failed" || { echo "failed:$$failed" >&2; exit 1; }
+
+bench-serve: $(VENV)/.installed-dev ## latency, throughput and memory of the server alone: four minutes
+	@mkdir -p benchmarks/results
+	$(BIN)/python benchmarks/bench_serve.py --json benchmarks/results/serve.json
 
 # ---- the environment: stamps in it say what is installed ----
 
