@@ -15,10 +15,12 @@ import pyarrow as pa
 import pytest
 
 from prismrec.data.sequences import Sequences
-from prismrec.errors import ArtifactError, DataError
+from prismrec.errors import ArtifactError, ConfigError, DataError
 from prismrec.models.contract import EmbeddingTable
+from prismrec.retrieval.blend import MultiViewScorer, QuerySettings
 from prismrec.retrieval.bundle import Bundle
-from prismrec.retrieval.bundle_files import read_bundle, write_bundle
+from prismrec.retrieval.bundle_files import read_bundle, read_index, write_bundle
+from prismrec.retrieval.index_settings import IndexSettings
 
 
 def files_of(folder: Path) -> list[str]:
@@ -38,7 +40,7 @@ def test_everything_comes_back(bundle, contents):
     assert np.array_equal(found.alignment["category"], contents.alignment["category"])
     assert found.item_columns is not None
     assert found.item_columns.equals(contents.item_columns)
-    for name in ("query", "config", "seed", "data_fingerprint", "metrics", "training_log"):
+    for name in ("query", "config", "seed", "data_fingerprint", "metrics", "training_log", "index", "evaluation"):
         assert getattr(found, name) == getattr(contents, name), name
 
 
@@ -62,7 +64,7 @@ def test_vectors_are_memory_mapped(bundle):
 
 def test_nothing_is_pickled(bundle):
     for name in files_of(bundle.path):
-        assert Path(name).suffix in {".json", ".npy", ".arrow"}
+        assert Path(name).suffix in {".json", ".npy", ".arrow"}  # and .faiss, where not every search is exact
         if name.endswith(".npy"):
             np.load(bundle.path / name, allow_pickle=False)
 
@@ -105,6 +107,105 @@ def test_every_missing_or_shortened_file_is_named(bundle, verify):
         with pytest.raises(ArtifactError, match=f"{name} is damaged"):
             Bundle.open(bundle.path, verify)
         file.write_bytes(good)
+
+
+SCAN = IndexSettings(kind="scan")
+
+
+@pytest.fixture
+def scanned(tmp_path, contents):
+    """A bundle with a faiss file and an evaluation."""
+    rich = dataclasses.replace(contents, index=SCAN, evaluation={"experiments": [{"hr@10": 0.25}]})
+    return Bundle.write(tmp_path / "scanned", rich)
+
+
+def test_a_small_bundle_has_matrices_and_no_faiss_file(bundle):
+    assert [name for name in files_of(bundle.path) if name.startswith("index/")] == [
+        "index/sources.npy",
+        "index/targets.npy",
+    ]
+    assert "evaluation.json" not in files_of(bundle.path)
+    record = bundle.manifest.index
+    assert (record.kind, record.settings, record.similarity, record.recall) == (
+        "exact",
+        IndexSettings(),
+        "source_target",
+        {},
+    )
+
+
+def test_index_and_evaluation_lie_in_the_bundle(scanned):
+    assert {"index/items.faiss", "evaluation.json"} <= set(files_of(scanned.path))
+    manifest, found = read_bundle(scanned.path)
+    assert found.evaluation == {"experiments": [{"hr@10": 0.25}]}
+    assert found.index == SCAN
+    assert manifest.index.kind == "scan"
+    assert set(manifest.index.recall) == {
+        "bundle", "equal", "item alone", "category alone", "shop alone", "away from category", "away from shop",
+        "no popularity", "popularity alone",
+    }  # fmt: skip
+    assert set(manifest.index.recall.values()) == {1.0}
+    assert json.loads((scanned.path / "manifest.json").read_text())["index"]["recall"]["bundle"] == 1.0
+
+
+@pytest.mark.parametrize("similarity", ["source_target", "cosine"])
+def test_matrices_are_laid_out_for_the_bundles_own_similarity(tmp_path, contents, similarity):
+    query = QuerySettings(similarity=similarity)
+    write_bundle(tmp_path / "b", dataclasses.replace(contents, query=query))
+    manifest, found = read_bundle(tmp_path / "b")
+    matrices, index = read_index(tmp_path / "b", manifest, found)
+    scorer = MultiViewScorer(contents.vectors, contents.item_nodes, contents.vocabularies["item"].counts, query)
+    assert manifest.index.similarity == similarity
+    np.testing.assert_array_equal(matrices.sources, scorer.sources)
+    np.testing.assert_array_equal(matrices.targets, scorer.targets)
+    queries = scorer.query(Sequences.from_lists([[3], [1, 2]]))
+    indices, scores = index.search(queries, 15)
+    expected = queries @ scorer.targets.T
+    np.testing.assert_array_equal(indices, np.argsort(-expected, axis=1, kind="stable"))
+    np.testing.assert_allclose(scores, np.sort(expected, axis=1)[:, ::-1], rtol=1e-5, atol=1e-5)
+
+
+def test_the_index_of_an_opened_bundle_is_memory_mapped(scanned):
+    matrices, index = read_index(scanned.path, scanned.manifest, scanned.contents)
+    assert index.targets is matrices.targets
+    for name in ("sources", "targets"):
+        base: Any = getattr(matrices, name)
+        while not isinstance(base, np.memmap):
+            base = base.base
+        assert base.filename == scanned.path / "index" / f"{name}.npy"
+
+
+def test_damage_to_index_and_evaluation_is_named(scanned):
+    for name in ("index/sources.npy", "index/targets.npy", "index/items.faiss", "evaluation.json"):
+        file = scanned.path / name
+        good = file.read_bytes()
+        file.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        with pytest.raises(ArtifactError, match=f"{name} is damaged: its content does not match"):
+            Bundle.open(scanned.path)
+        file.unlink()
+        with pytest.raises(ArtifactError, match=f"{name} is missing"):
+            Bundle.open(scanned.path, "sizes")
+        file.write_bytes(good)
+    foreign = scanned.path / "index" / "items.faiss"
+    foreign.write_bytes(b"x" * foreign.stat().st_size)
+    with pytest.raises(ArtifactError, match=r"items.faiss is damaged: faiss cannot read it"):
+        read_index(scanned.path, *read_bundle(scanned.path, "sizes"))
+
+
+def test_an_index_that_finds_too_little_is_not_written(tmp_path, contents, monkeypatch):
+    def refuse(*_):
+        raise ConfigError("the ivf index finds too few")
+
+    monkeypatch.setattr("prismrec.retrieval.bundle_files.build_index", refuse)
+    with pytest.raises(ConfigError, match="finds too few"):
+        write_bundle(tmp_path / "b", contents)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_with_an_index_can_be_written_again(scanned, tmp_path):
+    again = Bundle.write(tmp_path / "again", scanned.contents)
+    assert again.manifest.files == scanned.manifest.files
+    assert again.manifest.index == scanned.manifest.index
 
 
 def test_sizes_does_not_read_the_vectors(bundle):
@@ -185,6 +286,7 @@ def test_contradicting_contents_are_refused(tmp_path, contents):
         ({"item_columns": pa.table({"name": ["x"]})}, "item table has 1 rows for 15 items"),
         ({"config": {"path": Path("x")}}, "settings and training log must be JSON values"),
         ({"training_log": [{"loss": float("inf")}]}, "must be JSON values, finite numbers"),
+        ({"evaluation": {"hr@10": float("nan")}}, "must be JSON values, finite numbers"),
     ]
     for changes, message in cases:
         with pytest.raises(DataError, match=message):

@@ -46,13 +46,14 @@ def test_cosine_is_unit_sources_on_both_sides():
 
 @pytest.mark.parametrize("similarity", ["source_target", "cosine"])
 def test_numbers_are_those_of_the_scorer(parts, similarity):
-    scorer = MultiViewScorer(*parts, QuerySettings(similarity=similarity))
-    matrices = ItemMatrices.of(*parts, similarity)
+    vectors, nodes, counts = parts
+    scorer = MultiViewScorer(vectors, nodes, counts, QuerySettings(similarity=similarity))
+    matrices = ItemMatrices.of(vectors, nodes, counts, similarity)
     np.testing.assert_array_equal(matrices.sources, scorer.sources)
     np.testing.assert_array_equal(matrices.targets, scorer.targets)
     assert matrices.columns == scorer.columns
     assert matrices.sources.dtype == matrices.targets.dtype == np.float32
-    np.testing.assert_array_equal(matrices.targets[:, -1], popularity_prior(parts[2]))
+    np.testing.assert_array_equal(matrices.targets[:, -1], popularity_prior(counts))
 
 
 def test_contradicting_rows_are_refused(parts):

@@ -21,6 +21,9 @@ from prismrec.retrieval.index_settings import IndexKind, IndexSettings
 _SELECTIVE = 20_000
 """So few allowed items are faster looked at one by one (1 ms) than found through faiss."""
 
+_FEW_PER_CANDIDATE = 4
+"""Where candidates are more than one in so many items, looking at all of them is as fast."""
+
 
 @dataclass(frozen=True, eq=False)
 class ItemIndex:
@@ -81,7 +84,7 @@ class ItemIndex:
         self._check(queries, k, allowed)
         rows = self._rows(allowed)
         n_candidates = k * self.settings.over_fetch
-        if self.approximate is None or len(rows) <= max(_SELECTIVE, 4 * n_candidates):
+        if self.approximate is None or len(rows) <= max(_SELECTIVE, _FEW_PER_CANDIDATE * n_candidates):
             return best_rows(self.targets, rows, queries, k)
         candidates = self.approximate.candidates(queries, n_candidates, allowed)
         indices, scores = best_candidates(self.targets, candidates, queries, k)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 N_LEVELS = 16
 N_DIGITS = 3
 
-_ROUNDS = 15
+_ROUNDS = 50
 
 
 def quantisation_levels(sample: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,18 +1,22 @@
-"""Writes the golden bundle and its expected answers. Run once per schema version, never to make a test pass:
+"""Writes the golden bundle of the current schema and its expected answers. Run once per schema version, never to make a
+test pass:
 
     python tests/retrieval/golden/make.py
 
 A bundle in the hands of a user must go on answering as it did; the files here stand for all of those.
 """
 
+import dataclasses
 import json
 import runpy
 from pathlib import Path
 from typing import Any
 
 from prismrec.retrieval.bundle import Bundle
+from prismrec.retrieval.index_settings import IndexSettings
+from prismrec.retrieval.manifest import SCHEMA_VERSION
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / f"version_{SCHEMA_VERSION}"
 QUESTIONS: list[dict[str, Any]] = [
     {"history": [2**60 + 4, 2**60 + 2]},
     {"history": [2**60 + 9], "weights": {"item": 0.5, "category": 1.0, "shop": -0.4}, "exclude_seen": False},
@@ -21,8 +25,11 @@ QUESTIONS: list[dict[str, Any]] = [
 
 
 def main() -> None:
-    """Write `bundle/` and `expected.json` beside this file."""
-    contents = runpy.run_path(str(HERE.parent / "conftest.py"))["make_contents"]()
+    """Write `bundle/` and `expected.json` into the folder of the schema version."""
+    contents = runpy.run_path(str(Path(__file__).parents[1] / "conftest.py"))["make_contents"]()
+    contents = dataclasses.replace(
+        contents, index=IndexSettings(kind="scan"), evaluation={"experiments": [{"data": "invented"}]}
+    )
     bundle = Bundle.write(HERE / "bundle", contents)
     answers = [
         {"question": question, "answer": [[a.item_id, round(a.score, 4)] for a in bundle.recommend(k=6, **question)]}
