@@ -270,7 +270,6 @@ def make_api(shop: Path) -> Iterator[Any]:
             lifespan = app.router.lifespan_context(app)
             runner.run(_awaited(lifespan.__aenter__()))
             stack.callback(lambda: runner.run(_awaited(lifespan.__aexit__(None, None, None))))
-            service.refresh()
             return Api(service, app, runner, client)
 
         yield make
@@ -290,6 +289,12 @@ class Server:
     process: subprocess.Popen[bytes]
     url: str
     log: Path
+    client: httpx.Client
+
+    def __call__(self, method: str, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        """Ask over a new connection, which any of the workers may take."""
+        headers = {"connection": "close", **options.pop("headers", {})}
+        return self.client.request(method, self.url + path, json=body, headers=headers, **options)
 
     def lines(self) -> list[dict[str, Any]]:
         """What it logged."""
@@ -309,7 +314,7 @@ class Server:
 
     def ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/ready", timeout=5).status_code == 200
+            return self("GET", "/ready").status_code == 200
         except httpx.TransportError:
             return False
 
@@ -322,6 +327,7 @@ class Server:
 def serve(shop: Path, tmp_path: Path) -> Iterator[Any]:
     """Start `prismrec serve` on the shop: `serve("--workers", "2", token="...")`; ended by its id."""
     started: list[Server] = []
+    client = httpx.Client(timeout=30, verify=False)
 
     def start(*arguments: str, token: str | None = None, source: Path = shop) -> Server:
         with socket.socket() as probe:
@@ -334,7 +340,7 @@ def serve(shop: Path, tmp_path: Path) -> Iterator[Any]:
             process = subprocess.Popen(
                 command, stdout=output, stderr=output, env=environment | ({"PRISMREC_TOKEN": token} if token else {})
             )
-        server = Server(process, f"http://127.0.0.1:{port}", log)
+        server = Server(process, f"http://127.0.0.1:{port}", log, client)
         started.append(server)
         server.wait_until(server.ready)
         return server
@@ -348,3 +354,4 @@ def serve(shop: Path, tmp_path: Path) -> Iterator[Any]:
             except subprocess.TimeoutExpired:
                 server.process.kill()
                 server.process.wait()
+    client.close()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -39,7 +39,7 @@ DESCRIPTION = "Recommendations from aligned multi-view embeddings. Errors have o
 
 
 def create_app(service: Service, settings: ServeSettings) -> FastAPI:
-    """The application of a service; its lifespan loads the first release and keeps looking for newer ones.
+    """The application of a service; its lifespan loads the current release and keeps looking for newer ones.
 
     Raises:
         ConfigError: the token is not usable.
@@ -50,14 +50,17 @@ def create_app(service: Service, settings: ServeSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        refreshing = asyncio.create_task(_refresh(service, settings.refresh_seconds, metrics))
-        try:
-            yield
-        finally:
-            refreshing.cancel()
-            await asyncio.gather(refreshing, return_exceptions=True)
-            batcher.close()
-            service.close()
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="refresh") as thread:
+            refresher = Refresher(service, metrics, thread)
+            await refresher.once()  # before connections are accepted: a worker that starts anew refuses nothing
+            refreshing = asyncio.create_task(refresher.again_and_again(settings.refresh_seconds))
+            try:
+                yield
+            finally:
+                refreshing.cancel()
+                await asyncio.gather(refreshing, return_exceptions=True)
+        batcher.close()
+        service.close()
 
     app = FastAPI(
         title="PrismRec",
@@ -107,22 +110,34 @@ async def _answer_error(request: Request, error: Exception) -> Response:
     return error_response(failure_of(error), request.state.request_id)
 
 
-async def _refresh(service: Service, seconds: float, metrics: Metrics) -> None:
-    """Look for new releases and for item changes, again and again, in a thread of its own."""
-    loop = asyncio.get_running_loop()
-    told = ""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="refresh") as thread:
+class Refresher:
+    """Looks for new releases and for item changes, in a thread of its own."""
+
+    def __init__(self, service: Service, metrics: Metrics, thread: Executor) -> None:
+        """Nothing is looked for yet."""
+        self._service = service
+        self._metrics = metrics
+        self._thread = thread
+        self._told = ""
+
+    async def once(self) -> None:
+        """Look now; what fails is counted, and told once, not twice a second."""
+        told = ""
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._service.refresh)
+        except PrismRecError as error:
+            self._metrics.refresh_failures.inc()
+            told = str(error)
+            if told != self._told:
+                _log.error("cannot refresh: %s", told)
+        self._told = told
+        self._metrics.release.set(self._service.loaded)
+
+    async def again_and_again(self, seconds: float) -> None:
+        """Look every so many seconds, until cancelled."""
         while True:
-            try:
-                await loop.run_in_executor(thread, service.refresh)
-                told = ""
-            except PrismRecError as error:
-                metrics.refresh_failures.inc()
-                if str(error) != told:  # once, not twice a second
-                    _log.error("cannot refresh: %s", error)
-                told = str(error)
-            metrics.release.set(service.loaded)
             await asyncio.sleep(seconds)
+            await self.once()
 
 
-__all__ = ["create_app"]
+__all__ = ["Refresher", "create_app"]

@@ -57,7 +57,12 @@ def request_id_of(given: str | None) -> str:
 
 def log_request(started: float, fields: dict[str, Any]) -> None:
     """Write the line of a request that began at `time.perf_counter() == started`."""
-    _log.info("request", extra={"fields": {**fields, "ms": round((time.perf_counter() - started) * 1e3, 2)}})
+    if not _log.isEnabledFor(logging.INFO):
+        return
+    # Not `_log.info`, which would walk the stack to find out who called it: a tenth of what a request costs here
+    record = logging.LogRecord(_log.name, logging.INFO, "", 0, "request", None, None)
+    record.fields = {**fields, "ms": round((time.perf_counter() - started) * 1e3, 2)}
+    _log.handle(record)
 
 
 def log_failure(request_id: str, error: BaseException) -> None:

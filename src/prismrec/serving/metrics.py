@@ -54,9 +54,19 @@ class Metrics:
         """All figures in Prometheus' text format, of all workers where they share a folder."""
         if FOLDER_VARIABLE not in os.environ:
             return generate_latest(self.registry)
+        _bury(Path(os.environ[FOLDER_VARIABLE]))
         joined = CollectorRegistry()
         multiprocess.MultiProcessCollector(joined)  # type: ignore[no-untyped-call]
         return generate_latest(joined)
+
+
+def _bury(folder: Path) -> None:
+    """Drop what killed workers said of their present state; what they counted stays."""
+    for pid in {int(file.stem.rpartition("_")[2]) for file in folder.glob("gauge_live*.db")}:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
 
 
 def share_folder() -> Path:

@@ -38,6 +38,7 @@ LIMIT_MARK = "x-limit"
 """Key in a JSON schema that stands for a bound of the settings."""
 
 _DEFAULTS = LimitSettings()
+_NO_FILTERS = Filters()
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ class Question(Body):
     weights: Weights | None = Field(
         default=None, description='weight of each view, negative to push away: {"item": 1, "shop": -0.2}'
     )
-    filters: FilterBody = Field(default=FilterBody(), description="which items may be answered")
+    filters: FilterBody | None = Field(default=None, description="which items may be answered; all where left out")
     diversity: Spread = Field(
         default=0.0, description="0 = by score alone .. 1 = by unlikeness alone; or an object that says how"
     )
@@ -156,6 +157,8 @@ class Question(Body):
 
     def filters_for(self, parsed: Any) -> Filters:
         """The filters, with ids as `parsed` turns them out."""
+        if self.filters is None:
+            return _NO_FILTERS
         allow = None if self.filters.allow is None else tuple(map(parsed, self.filters.allow))
         block = tuple(map(parsed, self.filters.block))
         return Filters.model_construct(where=dict(self.filters.where), allow=allow, block=block)
