@@ -254,3 +254,9 @@ def test_alignment_matrices_of_another_shape_are_refused():
 def test_a_weight_for_a_view_without_alignment_is_refused():
     with pytest.raises(DataError, match="view 'shop' has no alignment; aligned views are category"):
         ColdStart.of(planted(aligned=("category",)), SETTINGS)
+
+
+def test_items_without_clicks_do_not_lower_the_expectation():
+    counts = np.where(np.arange(N_ITEMS) % 2, 50, 0)
+    prior = ColdStart.of(planted(counts=counts), SETTINGS).place(NEW)[1][:, -1]
+    np.testing.assert_allclose(prior, 0, atol=1e-6)  # whatever is clicked is clicked 50 times
