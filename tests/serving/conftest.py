@@ -249,12 +249,12 @@ def make_shop() -> Any:
     return write_shop
 
 
-@pytest.fixture
-def make_api(shop: Path) -> Iterator[Any]:
-    """Start an application on the shop: `make_api({"port": 1234}, token="...")`; closed at the end of the test."""
+@contextlib.contextmanager
+def running(source: Path) -> Iterator[Any]:
+    """Start applications on a bundle: `make({"port": 1234}, token="...")`; closed at the end."""
     with contextlib.ExitStack() as stack:
 
-        def make(values: dict[str, Any] | None = None, token: str | None = None, source: Path = shop) -> Api:
+        def make(values: dict[str, Any] | None = None, token: str | None = None) -> Api:
             settings = build(ServeSettings, values or {})
             with pytest.MonkeyPatch.context() as patch:
                 patch.delenv("PRISMREC_TOKEN", raising=False)
@@ -273,6 +273,20 @@ def make_api(shop: Path) -> Iterator[Any]:
             return Api(service, app, runner, client)
 
         yield make
+
+
+@pytest.fixture
+def make_api(shop: Path) -> Iterator[Any]:
+    """Start applications on the shop, as `running` says."""
+    with running(shop) as make:
+        yield make
+
+
+@pytest.fixture(scope="module")
+def module_api(shop_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """One application for all tests of a module."""
+    with running(Path(shutil.copytree(shop_template, tmp_path_factory.mktemp("module") / "shop"))) as make:
+        yield make()
 
 
 @pytest.fixture
