@@ -49,7 +49,8 @@ def comparison() -> dict[str, Any]:
     def results(shift: int) -> Results:
         return Results(
             values={"HR@10": np.roll(hits, shift).astype(float) * (1 + shift) / 2, "HR@50": hits.astype(float)},
-            slices={"all": np.ones(80, bool), "rare": np.arange(80) < 20}, clusters=pa.array(range(80)), totals={},
+            slices={"all": np.ones(80, bool), "rare": np.arange(80) < 20}, clusters=pa.array(range(80)),
+            totals={"coverage@10": 0.1, "coverage@50": 0.25},
             counts={"queries": 80, "targets": 80, "unknown_targets": 0, "seen_targets": 0, "empty_truths": 0},
             n_items=500, exclude_seen=True, score_seconds=0.1, rank_seconds=0.1,
         )  # fmt: skip
@@ -523,6 +524,7 @@ def test_model_tab_shows_training_comparison_and_reach(open_page):
     rows = page.locator("tbody tr")
     expect(rows).to_have_count(2)
     expect(rows.nth(1)).to_contain_text(re.compile(r"m2grl\s*0\.250\s*0\.\d{3} – 0\.\d{3}"))
+    expect(rows.nth(1).locator("td").last).to_have_text("25.0 %")
     page.get_by_label("Targets").select_option("rare")
     page.get_by_label("Drawn").select_option("HR@50")
     expect(page.locator(".evaluation figcaption")).to_have_text("HR@50 with 95 % intervals")

@@ -59,7 +59,6 @@ def evaluation_document(document: Mapping[str, Any] | None) -> dict[str, Any] | 
             "parts": [part for part, metrics in first.items() if metrics],
             "metrics": list(next(metrics for metrics in first.values() if metrics)),
             "totals": {name: model["totals"] for name, model in models.items()},
-            "fit_seconds": {name: model["fit_seconds"] for name, model in models.items()},
             "figures": figures,
         }
     except (KeyError, TypeError, AttributeError, StopIteration) as error:

@@ -41,10 +41,18 @@ function drawTable(document, part, models) {
   const metrics = COLUMNS.filter((name) => document.metrics.includes(name));
   const shown = metrics.length ? metrics : document.metrics.slice(0, 4);
   const figures = (model, metric) => document.figures[model][part][metric];
+  const covered = coverageName(document);
   const best = Object.fromEntries(shown.map((metric) => [metric, Math.max(...models.map((model) => figures(model, metric).estimate.mean))]));
   return h("table", {},
-    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Model"), shown.map((metric) => h("th", { scope: "col", class: "number" }, metric)))),
-    h("tbody", {}, models.map((model) => h("tr", {}, h("th", { scope: "row" }, model), shown.map((metric) => cell(figures(model, metric), best[metric]))))));
+    h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "Model"), shown.map((metric) => h("th", { scope: "col", class: "number" }, metric)), covered && h("th", { scope: "col", class: "number" }, "Coverage"))),
+    h("tbody", {}, models.map((model) => h("tr", {}, h("th", { scope: "row" }, model), shown.map((metric) => cell(figures(model, metric), best[metric])),
+      covered && h("td", { class: "number", title: `share of the catalogue in the lists of all queries, ${covered}` }, percent(document.totals[model][covered], 1))))));
+}
+
+/** Coverage at the longest lists that were measured. */
+function coverageName(document) {
+  const names = Object.keys(Object.values(document.totals)[0] ?? {}).filter((name) => name.startsWith("coverage@"));
+  return names.sort((a, b) => Number(b.split("@")[1]) - Number(a.split("@")[1]))[0] ?? null;
 }
 
 function cell({ estimate, reference, difference }, best) {
