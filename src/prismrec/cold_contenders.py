@@ -9,7 +9,6 @@ where every truth is new, favouring all that is new would always win.
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -135,10 +134,10 @@ def _splits(log: Interactions, items: ItemTable, settings: Settings) -> tuple[Co
 
 
 @dataclass(frozen=True, eq=False)
-class _Counted:
-    """A simple model that was fitted on warm and new items together, the new ones without a click."""
+class _Random:
+    """Chance, over warm and new items together."""
 
-    model: RandomOrder | CategoryPopularity
+    model: RandomOrder
     n_warm: int
 
     def score(self, histories: Sequences) -> NDArray[np.float32]:
@@ -146,6 +145,20 @@ class _Counted:
 
     def score_new(self, histories: Sequences) -> NDArray[np.float32]:
         return self.model.score(histories)[:, self.n_warm :]
+
+
+@dataclass(frozen=True, eq=False)
+class _Counted:
+    """Categories and counts of warm and new items together, the new ones without a click."""
+
+    model: CategoryPopularity
+    n_warm: int
+
+    def score(self, histories: Sequences) -> NDArray[np.float32]:
+        return self.model.score(histories)
+
+    def score_new(self, histories: Sequences) -> NDArray[np.float32]:
+        return self.model.score_from(self.n_warm, histories)
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,19 +249,24 @@ class _Arena:
         return Placer(name, contents_of(fitted, self.settings, self.settings.query), side.new_nodes)
 
     def _simple(self, name: str) -> Trial:
-        if name == "random":
-            model = RandomOrder(self.settings.baselines.random)
-            score = self.validation.score(
-                _Counted(copy.copy(model).fit(self.validation.joined), self.validation.n_warm)
-            )
-            return Trial(_Counted(model.fit(self.test.joined), self.test.n_warm), model.config.model_dump(), score, 0.0)
+        return self._random() if name == "random" else self._category_popularity()
+
+    def _random(self) -> Trial:
+        config = self.settings.baselines.random
+        validation, test = (
+            _Random(RandomOrder(config).fit(side.joined), side.n_warm) for side in (self.validation, self.test)
+        )
+        return Trial(test, config.model_dump(), self.validation.score(validation), 0.0)
+
+    def _category_popularity(self) -> Trial:
         fitted = CategoryPopularity(CategoryPopularityConfig()).fit(self.validation.joined)
 
         def score_of(config: CategoryPopularityConfig) -> float:
             return self.validation.score(_Counted(fitted.with_config(config), self.validation.n_warm))
 
-        space = {"view": ("", *self.settings.views), **SIMPLE[name]}
-        tuned = tune(CategoryPopularityConfig(), space, score_of)
+        tuned = tune(
+            CategoryPopularityConfig(), {"view": ("", *self.settings.views), **SIMPLE["category_popularity"]}, score_of
+        )
         began = time.perf_counter()
         final = CategoryPopularity(tuned.settings).fit(self.test.joined)
         seconds = time.perf_counter() - began

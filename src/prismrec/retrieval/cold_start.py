@@ -210,14 +210,16 @@ class _Placement:
     ) -> Self:
         """Calibrate one side (0 source, 1 target) on the warm items."""
         tables = {v: (t.source, t.target)[side] for v, t in contents.vectors.items()}
-        learned = np.asarray(tables[ITEM_VIEW][warm], np.float64)
+        left = np.asarray(tables[ITEM_VIEW][warm], np.float32)
         grams, penalty = _grams(contents, settings, side)
         solved, known = _solve(grams, penalty, tables, nodes, len(warm))
-        weights = trust * known
-        total = max(weights.sum(), _TINY)
-        mean, centre = weights @ learned / total, weights @ solved / total
-        gain = _gain(solved - centre, learned - mean, weights)
-        left = learned - gain * np.where(known[:, None], solved - centre, 0)
+        weights = (trust * known).astype(np.float32)
+        centre = weights @ solved / max(float(weights.sum()), _TINY)
+        solved -= centre
+        solved[~known] = 0
+        gain = _gain(solved, left, weights)
+        solved *= gain
+        left -= solved
         n_nodes = {view: len(tables[view]) for view in nodes}
         effects = NodeEffects.fitted(left, trust, nodes, n_nodes, settings.shrinkage)
         return cls(grams, tables, penalty, gain, centre, effects)
@@ -225,12 +227,14 @@ class _Placement:
     def place(self, nodes: Mapping[str, Sequences], n: int) -> Matrix:
         """(n, dim) item vectors."""
         solved, known = _solve(self.grams, self.penalty, self.tables, nodes, n)
-        return self.effects.of_items(nodes, n) + self.gain * np.where(known[:, None], solved - self.centre, 0)
+        return np.asarray(
+            self.effects.of_items(nodes, n) + self.gain * np.where(known[:, None], solved - self.centre, 0)
+        )
 
 
 def _grams(contents: BundleContents, settings: ColdStartSettings, side: int) -> tuple[dict[str, Matrix], float]:
     """w_v W_v^T W_v of the aligned views, and lambda."""
-    grams = {}
+    grams: dict[str, Matrix] = {}
     for view, matrices in contents.alignment.items():
         matrix = np.asarray(matrices[side], np.float64)
         grams[view] = settings.view_weights.get(view, 1.0) * (matrix.T @ matrix)
@@ -245,8 +249,8 @@ def _solve(
     nodes: Mapping[str, Sequences],
     n: int,
 ) -> tuple[Matrix, NDArray[np.bool_]]:
-    """(n, dim) solutions, and (n,) whether an aligned view knows the item; items are grouped by the views they have."""
-    solved, known = np.zeros((n, tables[ITEM_VIEW].shape[1])), np.zeros(n, np.bool_)
+    """(n, dim) float32 solutions, and (n,) whether an aligned view knows the item; grouped by the views items have."""
+    solved, known = np.zeros((n, tables[ITEM_VIEW].shape[1]), np.float32), np.zeros(n, np.bool_)
     if not n or not grams:
         return solved, known
     has = np.array([nodes[view].lengths > 0 for view in grams])
@@ -256,16 +260,17 @@ def _solve(
             continue
         rows = np.flatnonzero((has == pattern[:, None]).all(axis=0))
         known[rows] = True
-        pull = sum(node_means(nodes[view].take(rows), tables[view]) @ grams[view] for view in present)
         whole = sum(grams[view] for view in present) + penalty * np.eye(solved.shape[1])
-        solved[rows] = np.linalg.solve(whole, np.asarray(pull).T).T
+        for view in present:
+            share = np.linalg.solve(whole, grams[view]).T.astype(np.float32)
+            solved[rows] += node_means(nodes[view].take(rows), tables[view]) @ share
     return solved, known
 
 
-def _gain(solved: Matrix, learned: Matrix, weights: NDArray[np.float64]) -> float:
-    """The factor on the solutions that comes nearest to the learned vectors; 0 where the solutions are all alike."""
-    power = float(weights @ (solved * solved).sum(axis=1))
-    return float(weights @ (solved * learned).sum(axis=1)) / power if power > 0 else 0.0
+def _gain(solved: Matrix, learned: Matrix, weights: NDArray[np.float32]) -> float:
+    """The factor on the centred solutions that comes nearest to the learned vectors; 0 where solutions are alike."""
+    power = float(weights @ np.einsum("ij,ij->i", solved, solved))
+    return float(weights @ np.einsum("ij,ij->i", solved, learned)) / power if power > 0 else 0.0
 
 
 def _check_alignment(contents: BundleContents, settings: ColdStartSettings) -> None:

@@ -26,7 +26,8 @@ from prismrec.data.schema import UNKNOWN
 from prismrec.data.sequences import Sequences
 from prismrec.errors import DataError
 
-Matrix = NDArray[np.float64]
+Matrix = NDArray[np.floating]
+"""float32 for vectors, of which there can be many; float64 where it costs nothing."""
 
 _TINY = 1e-12
 _ROUNDS = 2
@@ -54,20 +55,22 @@ class NodeEffects:
         shrinkage: float = 1.0,
     ) -> Self:
         """Fit on (n, dim) values of items that are trusted by (n,) weights, view after view, two rounds."""
+        trust = trust.astype(values.dtype)
         total = trust.sum()
-        mean = trust @ values / total if total > 0 else np.zeros(values.shape[1])
+        mean = trust @ values / total if total > 0 else np.zeros(values.shape[1], values.dtype)
         left = values - mean
-        shares = {view: node_shares(rows, n_nodes[view]) for view, rows in nodes.items()}
-        kappas = {}
-        effects = {view: np.zeros((n_nodes[view], values.shape[1])) for view in nodes}
+        shares = {view: node_shares(rows, n_nodes[view]).astype(values.dtype) for view, rows in nodes.items()}
+        kappas: dict[str, float] = {}
+        effects = {view: np.zeros((n_nodes[view], values.shape[1]), values.dtype) for view in nodes}
         for _ in range(_ROUNDS):
             for view, share in shares.items():
-                left += share @ effects[view]
-                if view not in kappas:
-                    kappas[view] = shrinkage * _shrinkage(left, trust, share)
                 weighed = sparse.diags_array(trust) @ share
-                support = np.asarray(weighed.sum(axis=0))
-                effects[view] = (weighed.T @ left) / np.maximum(support + kappas[view], _TINY)[:, None]
+                if view in kappas:
+                    left += share @ effects[view]
+                else:
+                    kappas[view] = shrinkage * _shrinkage(left, trust, weighed)
+                support = np.asarray(weighed.sum(axis=0)) + kappas[view]
+                effects[view] = (weighed.T @ left) / np.maximum(support, _TINY).astype(left.dtype)[:, None]
                 left -= share @ effects[view]
         return cls(mean, effects)
 
@@ -79,17 +82,17 @@ class NodeEffects:
         return values
 
 
-def _shrinkage(left: Matrix, trust: NDArray[np.float64], share: sparse.csr_array) -> float:
+def _shrinkage(left: Matrix, trust: NDArray[np.floating], weighed: sparse.csr_array) -> float:
     """Variance within nodes over variance between nodes; infinite where nodes have nothing in common."""
-    weighed = sparse.diags_array(trust) @ share
     own = weighed.copy()
     own.data **= 2
-    lengths = (left * left).sum(axis=1)
-    pairs = float((np.asarray(weighed.sum(axis=0)) ** 2).sum() - own.sum())
-    between = float(((weighed.T @ left) ** 2).sum() - (own.T @ lengths).sum()) / max(pairs, _TINY)
-    if pairs <= _TINY or between <= _TINY:
+    lengths = np.einsum("ij,ij->i", left, left)
+    pairs = float((np.asarray(weighed.sum(axis=0), np.float64) ** 2).sum() - own.sum())
+    products = float(((weighed.T @ left).astype(np.float64) ** 2).sum() - (own.T @ lengths).sum())
+    if pairs <= _TINY or products <= _TINY:
         return np.inf
-    placed = (np.diff(share.indptr) > 0) & (trust > 0)
+    between = products / pairs
+    placed = (np.diff(weighed.indptr) > 0) & (trust > 0)
     within = float((trust * lengths)[placed].sum() - between * trust[placed].sum()) / placed.sum()
     return float(max(within, 0.0) / between)
 
@@ -101,8 +104,15 @@ def node_shares(nodes: Sequences, n_nodes: int) -> sparse.csr_array:
 
 
 def node_means(nodes: Sequences, table: NDArray[np.floating]) -> Matrix:
-    """(n, dim) mean of the vectors of each item's nodes; zero where it has none."""
-    means: Matrix = np.asarray(node_shares(nodes, len(table)) @ table, np.float64)
+    """(n, dim) mean of the vectors of each item's nodes, in the precision of the table; zero where it has none."""
+    lengths = nodes.lengths
+    if len(nodes.values) == len(nodes) and (lengths == 1).all():
+        return np.asarray(table[nodes.values])
+    means = np.zeros((len(nodes), table.shape[1]), table.dtype)
+    there = np.flatnonzero(lengths)
+    if len(there):
+        sums = np.add.reduceat(table[nodes.values], nodes.offsets[there], axis=0)
+        means[there] = sums / lengths[there, None].astype(table.dtype)
     return means
 
 

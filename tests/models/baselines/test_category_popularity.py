@@ -93,6 +93,12 @@ def test_batch_is_as_single():
         np.testing.assert_allclose(row, score(history), rtol=1e-6)
 
 
+def test_the_scores_from_an_item_on_are_the_last_columns():
+    histories = Sequences.from_lists([[0, 3], [2], []])
+    model = fitted(repeat_weight=1.5)
+    np.testing.assert_allclose(model.score_from(3, histories), model.score(histories)[:, 3:], rtol=1e-6)
+
+
 def test_without_views_it_is_popularity():
     scores = fitted(data(views=())).score(Sequences.from_lists([[0]]))[0]
     assert np.argsort(-scores, kind="stable")[0] == 5

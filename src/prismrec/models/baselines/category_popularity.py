@@ -28,7 +28,7 @@ from prismrec.data.sequences import Sequences
 from prismrec.errors import ConfigError
 from prismrec.models.history import HistorySettings, query_matrix, require_fitted
 
-_LEAST = 1e-12
+_LEAST = np.float32(1e-12)
 
 
 class CategoryPopularityConfig(HistorySettings):
@@ -77,26 +77,37 @@ class CategoryPopularity:
         Raises:
             NotFittedError: `fit` has not been called.
         """
+        return self.score_from(0, histories)
+
+    def score_from(self, first: int, histories: Sequences) -> NDArray[np.float32]:
+        """(n_queries, n_items - first) float32: the scores of the items from index `first` on.
+
+        Raises:
+            NotFittedError: `fit` has not been called.
+        """
         shares = require_fitted(self._shares, "CategoryPopularity")
         queries = query_matrix(histories, len(self._log_counts), self.config)
-        scores = np.tile((self.config.popularity_weight * self._log_counts).astype(np.float32), (queries.shape[0], 1))
+        logs = (self.config.popularity_weight * self._log_counts[first:]).astype(np.float32)
+        scores = np.tile(logs, (queries.shape[0], 1))
         chosen = [self.config.view] if self.config.view else list(shares)
         for view in chosen:
-            scores += self._affinity(queries, shares[view], self._node_shares[view]) / np.float32(len(chosen))
+            scores += self._affinity(queries, view, shares[view], first) / np.float32(len(chosen))
         if self.config.repeat_weight:
-            seen = queries.tocoo()
+            seen = queries[:, first:].tocoo()
             scores[seen.row, seen.col] += np.float32(self.config.repeat_weight) * seen.data
         return scores
 
-    def _affinity(self, queries: sp.csr_array, share: sp.csr_array, p: NDArray[np.float64]) -> NDArray[np.float32]:
-        """(n_queries, n_items): log of the user's share of the item's nodes, less `lift` times that of everybody."""
-        taken = (queries @ share).tocsr()
-        a = self.config.smoothing
-        total = np.asarray(taken.sum(axis=1)) + a
-        base = share @ p
-        user = ((taken @ share.T).toarray() + a * base) / total[:, None]
-        logs = np.log(np.maximum(user, _LEAST)) - self.config.lift * np.log(np.maximum(base, _LEAST))
-        affinity: NDArray[np.float32] = np.where(np.diff(share.indptr) > 0, logs, 0).astype(np.float32)
+    def _affinity(self, queries: sp.csr_array, view: str, share: sp.csr_array, first: int) -> NDArray[np.float32]:
+        """(n_queries, n_items - first): log of the user's share of the item's nodes, less `lift` times everybody's."""
+        taken = (queries @ share).toarray().astype(np.float32)
+        a = np.float32(self.config.smoothing)
+        p = self._node_shares[view].astype(np.float32)
+        user = (taken + a * p) / (taken.sum(axis=1, keepdims=True) + a)
+        asked = share[first:].astype(np.float32)
+        affinity = np.asarray(user @ asked.T)  # (n_queries, n_nodes) x (n_nodes, n): as many products as edges
+        np.log(np.maximum(affinity, _LEAST, out=affinity), out=affinity)
+        affinity -= np.float32(self.config.lift) * np.log(np.maximum(asked @ p, _LEAST))
+        affinity[:, np.diff(asked.indptr) == 0] = 0
         return affinity
 
 
