@@ -122,13 +122,43 @@ def test_writers_work_side_by_side_as_far_as_allowed():
     assert sorted(gate.groups[2]) == [3, 4, 5]
 
 
+def test_call_whose_work_is_being_written_waits_though_a_writer_is_idle():
+    gates = {work: threading.Event() for work in (1, 2, 3, 4)}
+    entered = {work: threading.Event() for work in gates}
+
+    def write(works):
+        for work in works:
+            entered[work].set()
+        assert gates[works[0]].wait(10)
+        return [work * 10 for work in works]
+
+    group = GroupCommit(write, writers=2)
+    with ThreadPoolExecutor(4) as pool:
+        calls = {}
+        for work in (1, 2):
+            calls[work] = pool.submit(group, work)
+            assert entered[work].wait(10)
+        for n_waiting, work in enumerate((3, 4), start=1):
+            calls[work] = pool.submit(group, work)
+            queued(group, n_waiting)
+        gates[1].set()
+        assert entered[4].wait(10)  # 3 and 4 are written together, by the thread of one of them
+        gates[2].set()
+        assert calls[2].result(10) == 20
+        assert not calls[3].done()
+        assert not calls[4].done()
+        gates[3].set()
+        assert [calls[work].result(10) for work in (1, 3, 4)] == [10, 30, 40]
+
+
 def _raise(error):
     raise error
 
 
-def test_many_threads_lose_and_mix_up_nothing():
+@pytest.mark.parametrize("writers", [1, 2, 5])
+def test_many_threads_lose_and_mix_up_nothing(writers):
     gate = Gate()
     gate.open.set()
     with ThreadPoolExecutor(16) as pool:
-        assert list(pool.map(GroupCommit(gate.write), range(2000))) == [10 * work for work in range(2000)]
+        assert list(pool.map(GroupCommit(gate.write, writers), range(2000))) == [10 * work for work in range(2000)]
     assert sorted(work for works in gate.groups for work in works) == list(range(2000))

@@ -158,6 +158,13 @@ def test_restarted_server_takes_over_a_source_that_changed_meanwhile(releases, s
     assert seed_of(Releases(home, source, FLOORS).start()) == 2
 
 
+def test_same_bundle_under_another_path_is_no_news(releases, source, home, tmp_path):
+    moved = Releases(home, source.rename(tmp_path / "moved"), FLOORS)
+    assert moved.poll() is None
+    assert moved.adopt() == moved.start() == releases.current()
+    assert releases.current().number == 1
+
+
 def test_missing_source_says_what_is_expected(home, tmp_path):
     with pytest.raises(ArtifactError, match="nothing is no bundle, nor a folder of bundles: train one with"):
         Releases(home, tmp_path / "nothing").start()
@@ -405,15 +412,16 @@ def test_rollback_serves_what_was_served_before_and_poll_leaves_it(releases, sou
     assert releases.rollback() == first
 
 
-def test_rolled_back_bundle_is_adopted_only_by_hand(releases, source):
+def test_rolled_back_bundle_that_is_put_back_later_is_adopted_only_by_hand(releases, source, tmp_path):
     write(source, 2)
+    shutil.copytree(source, tmp_path / "kept")
     releases.poll()
     releases.rollback()
     write(source, 3)
     releases.poll()
-    write(source, 2)
-    bundle_again = Bundle.open(source).manifest
-    assert bundle_again.seed == 2
+    shutil.rmtree(source)
+    shutil.copytree(tmp_path / "kept", source)
+    assert releases.poll() is None
     release = releases.adopt(source)
     assert (release.number, seed_of(release)) == (4, 2)
 
