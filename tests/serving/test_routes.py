@@ -252,7 +252,7 @@ def test_paths_and_methods_that_there_are_not_have_the_same_shape(api):
 
 
 def test_unexpected_errors_tell_their_request_id_and_nothing_else(api, monkeypatch):
-    def broken(asked):
+    def broken(*arguments):
         raise ZeroDivisionError("secret at /srv/place")
 
     monkeypatch.setattr(api.service, "histories", broken)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -33,6 +34,10 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on [8000].")] = None,
     workers: Annotated[int | None, typer.Option(help="Processes; they share the vectors [1].")] = None,
     config: ConfigOption = None,
+    histories: Annotated[
+        Path | None,
+        typer.Option("--histories", metavar="CONFIG", help="Settings file whose click log fills the stored histories."),
+    ] = None,
     overrides: Overrides = None,
 ) -> None:
     """Answer over HTTP, with a page to explore the bundle at /.
@@ -49,6 +54,8 @@ def serve(
     settings = _settings(config, overrides or (), {name: value for name, value in given.items() if value is not None})
     source = bundle.resolve()
     release = prepare(source, settings)
+    if histories is not None:
+        _fill(histories, source, settings)
     address = f"[{settings.host}]" if ":" in settings.host else settings.host
     say(f"release {release.number}, trained {release.created}: http://{address}:{settings.port}/ (Ctrl-C stops)")
     run(source, settings)
@@ -75,18 +82,27 @@ def rollback(
         show(f"release {release.number}, trained {release.created}, is served again")
 
 
+def _fill(config: Path, source: Path, settings: ServeSettings) -> None:
+    """Store the latest clicks of every user; those that are stored already are not stored again."""
+    from prismrec.inputs import read_tables
+    from prismrec.serving.state import State
+    from prismrec.serving.user_table import load_histories
+    from prismrec.settings import read_settings
+
+    log, _ = read_tables(read_settings(config))
+    state = State.open(settings.state_url(source))
+    try:
+        say(f"histories from {config}: {load_histories(state, log, settings.limits.history):,} clicks stored anew")
+    finally:
+        state.close()
+
+
 def _settings(config: Path | None, overrides: Sequence[str], given: dict[str, Any]) -> ServeSettings:
     """The section [serving]; options of the command line win over `--set`, and that over the file."""
     from prismrec.settings import build_settings, read_settings
 
-    named = [*overrides, *(f"serving.{name}={_toml(value)}" for name, value in given.items())]
+    named = [*overrides, *(f"serving.{name}={json.dumps(value)}" for name, value in given.items())]
     return (build_settings({}, named) if config is None else read_settings(config, named)).serving
-
-
-def _toml(value: Any) -> str:
-    import json
-
-    return json.dumps(value)
 
 
 def _check_extra() -> None:

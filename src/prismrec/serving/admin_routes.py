@@ -13,10 +13,10 @@ from prismrec.serving.documents import (
     ReleaseAnswer,
     ReleasesAnswer,
     StatusAnswer,
-    encoded,
     release_document,
     releases_document,
 )
+from prismrec.serving.encoding import encoded
 from prismrec.serving.failures import COME_BACK, JSON, Refusal, without_paths
 from prismrec.serving.metrics import CONTENT_TYPE, Metrics
 from prismrec.serving.openapi import FAILURES, NEEDS_TOKEN

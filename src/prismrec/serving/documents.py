@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field
-from pydantic_core import to_json
 
 from prismrec.retrieval.answers import Explanation, ListReport, Recommendation
 from prismrec.retrieval.retriever import ItemCard
@@ -147,14 +146,6 @@ class ReleasesAnswer(BaseModel):
     refused: list[RefusalDocument]
 
 
-def encoded(document: Any) -> bytes:
-    """JSON; numbers that are not finite become null, values that JSON lacks become text."""
-    try:
-        return to_json(document, inf_nan_mode="null", bytes_mode="base64")
-    except ValueError:  # a type that pydantic does not know, text with half a character
-        return to_json(_plain(document), inf_nan_mode="null")
-
-
 def list_document(answered: Answered, text_ids: bool) -> dict[str, Any]:
     """A `ListAnswer`."""
     found = answered.found
@@ -242,19 +233,9 @@ def _text(external_id: Any) -> str:
     return str(external_id)
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {_plain(str(key)): _plain(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
-    if value is None or isinstance(value, bool | int | float):
-        return value
-    return str(value).encode("utf-8", "backslashreplace").decode()
-
-
 __all__ = [
     "BatchAnswer", "DeletedAnswer", "EventAnswer", "ExplanationDocument", "FailedAnswer", "ForgottenAnswer",
     "FoundItem", "ItemCardAnswer", "ListAnswer", "RefusalDocument", "ReleaseAnswer", "ReleaseDocument",
-    "ReleasesAnswer", "SpreadReport", "StatusAnswer", "UpsertAnswer", "card_document", "encoded", "list_document",
+    "ReleasesAnswer", "SpreadReport", "StatusAnswer", "UpsertAnswer", "card_document", "list_document",
     "release_document", "releases_document",
 ]  # fmt: skip

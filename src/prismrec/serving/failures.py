@@ -14,12 +14,12 @@ from typing import Any
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field, ValidationError
-from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from prismrec.errors import ArtifactError, NotFittedError, PrismRecError, UnknownIdError
 from prismrec.serving.batching import OverloadedError
+from prismrec.serving.encoding import encoded
 from prismrec.serving.state import StateError
 
 JSON = "application/json"
@@ -103,14 +103,13 @@ def _deliberate(error: PrismRecError) -> Failure:
 
 
 def error_document(failure: Failure, request_id: str) -> dict[str, dict[str, str]]:
-    """The failure as JSON values; text that no encoding can hold is escaped."""
-    message = failure.message.encode("utf-8", "backslashreplace").decode()
-    return {"error": {"code": failure.code, "message": message, "request_id": request_id}}
+    """The failure as JSON values."""
+    return {"error": {"code": failure.code, "message": failure.message, "request_id": request_id}}
 
 
 def error_response(failure: Failure, request_id: str) -> Response:
     """The failure as a response."""
-    content = to_json(error_document(failure, request_id))
+    content = encoded(error_document(failure, request_id))
     return Response(content, failure.status, {**failure.headers, "cache-control": "no-store"}, JSON)
 
 

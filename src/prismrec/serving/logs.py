@@ -9,7 +9,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic_core import to_json
+from prismrec.serving.encoding import encoded
 
 _SANE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -30,7 +30,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return to_json(line, inf_nan_mode="null", serialize_unknown=True).decode("utf-8", "replace")
+        return encoded(line).decode()
 
 
 LOG_CONFIG: dict[str, Any] = {

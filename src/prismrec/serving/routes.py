@@ -25,9 +25,9 @@ from prismrec.serving.documents import (
     ListAnswer,
     UpsertAnswer,
     card_document,
-    encoded,
     list_document,
 )
+from prismrec.serving.encoding import encoded
 from prismrec.serving.failures import JSON, error_document, failure_of
 from prismrec.serving.limits import read_body
 from prismrec.serving.logs import log_failure
