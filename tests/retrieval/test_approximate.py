@@ -107,7 +107,7 @@ def test_saved_and_loaded_answer_alike(tmp_path, indexes, targets, kind):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what is mapped")
-@every_kind
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 def test_a_loaded_index_is_mapped_and_not_copied(tmp_path, indexes, targets, kind):
     indexes[kind].save(tmp_path)
     loaded = ApproximateIndex.load(tmp_path, kind, SETTINGS, targets.shape)

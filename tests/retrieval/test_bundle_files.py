@@ -188,7 +188,7 @@ def test_damage_to_index_and_evaluation_is_named(scanned):
         file.write_bytes(good)
     foreign = scanned.path / "index" / "items.faiss"
     foreign.write_bytes(b"x" * foreign.stat().st_size)
-    with pytest.raises(ArtifactError, match=r"items.faiss is damaged: faiss cannot read it"):
+    with pytest.raises(ArtifactError, match=r"items.faiss is damaged: its content does not match the checksum"):
         read_index(scanned.path, *read_bundle(scanned.path, "sizes"))
 
 

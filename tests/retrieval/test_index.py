@@ -206,7 +206,7 @@ def test_queries_of_other_types_and_layouts_are_taken(indexes):
 def test_threads_share_an_index(indexes, kind):
     queries = whole_numbers(5, 7)
     expected = indexes[kind].search(queries, 9)[0]
-    wrong = []
+    wrong: list[object] = []
 
     def ask():
         answers = [indexes[kind].search(queries, 9)[0] for _ in range(30)]

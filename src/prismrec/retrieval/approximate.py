@@ -9,7 +9,8 @@ out for vectors that weigh all views alike: a query of one view, or away from an
 `recall.RecallProbe` measures. A scan has no such blind spot, but 16 levels are too few for a popularity prior, whose
 few high values decide: it is written as three digits to base 16, a column each.
 
-faiss lays its threads out per calling thread: building uses all, a search the thread that calls it and no other.
+faiss lays its threads out per calling thread: building uses all, a search the thread that calls it and no other. Of a
+file that is opened, lists and graphs stay memory-mapped; the codes of a scan (half a byte per number) are copied.
 """
 
 from __future__ import annotations
@@ -106,7 +107,7 @@ class ApproximateIndex:
     def load(
         cls, folder: Path, kind: ApproximateKind, settings: IndexSettings, shape: tuple[int, ...]
     ) -> ApproximateIndex:
-        """Memory-map what `save` wrote.
+        """Open what `save` wrote, memory-mapped as far as faiss can.
 
         Args:
             folder: where the file lies.
@@ -183,7 +184,7 @@ _EMPTY = {"scan": _empty_scan, "ivf": _empty_ivf, "hnsw": _empty_hnsw}
 
 
 def _owning(index: Any, centroids: Any) -> Any:
-    """The index frees its centroids, not Python."""
+    """Let the index free its centroids, not Python."""
     index.own_fields = True
     centroids.this.disown()
     return index

@@ -35,6 +35,7 @@ from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import DataError
 from prismrec.files import sha256, whole_folder
 from prismrec.models.contract import EmbeddingTable
+from prismrec.retrieval.approximate import INDEX
 from prismrec.retrieval.blend import QuerySettings, column_ranges
 from prismrec.retrieval.index import ItemIndex
 from prismrec.retrieval.index_settings import IndexSettings
@@ -161,7 +162,8 @@ def read_bundle(path: Path, verify: Verify = "full") -> tuple[Manifest, BundleCo
 def read_index(path: Path, manifest: Manifest, contents: BundleContents) -> tuple[ItemMatrices, ItemIndex]:
     """Map the matrices and the index of a bundle into memory.
 
-    A bundle of schema version 1 has none: its matrices are made in memory, and searched exactly.
+    The faiss file is always checked against its checksum. A bundle of schema version 1 has no index: its matrices are
+    made in memory, and searched exactly.
 
     Args:
         path: the folder.
@@ -176,6 +178,8 @@ def read_index(path: Path, manifest: Manifest, contents: BundleContents) -> tupl
         return matrices, ItemIndex(matrices.targets, IndexSettings(kind="exact"))
     matrices = ItemMatrices.load(path / INDEX_FOLDER, column_ranges(contents.vectors))
     record = manifest.index
+    if record.kind != "exact":  # faiss trusts what it reads, down to the lengths: read nothing that is not as written
+        check_file(path / INDEX_FOLDER / INDEX, manifest.files[f"{INDEX_FOLDER}/{INDEX}"], "full")
     return matrices, ItemIndex.load(path / INDEX_FOLDER, matrices.targets, record.settings, record.kind)
 
 

@@ -82,15 +82,15 @@ class ItemIndex:
         """
         queries = np.ascontiguousarray(queries, np.float32)
         self._check(queries, k, allowed)
-        rows = self._rows(allowed)
+        n_allowed = len(self.targets) if allowed is None else int(np.count_nonzero(allowed))
         n_candidates = k * self.settings.over_fetch
-        if self.approximate is None or len(rows) <= max(_SELECTIVE, _FEW_PER_CANDIDATE * n_candidates):
-            return best_rows(self.targets, rows, queries, k)
+        if self.approximate is None or n_allowed <= max(_SELECTIVE, _FEW_PER_CANDIDATE * n_candidates):
+            return best_rows(self.targets, self._rows(allowed), queries, k)
         candidates = self.approximate.candidates(queries, n_candidates, allowed)
         indices, scores = best_candidates(self.targets, candidates, queries, k)
-        short = np.flatnonzero(indices[:, min(k, len(rows)) - 1] < 0)
+        short = np.flatnonzero(indices[:, min(k, n_allowed) - 1] < 0)
         if len(short):
-            indices[short], scores[short] = best_rows(self.targets, rows, queries[short], k)
+            indices[short], scores[short] = best_rows(self.targets, self._rows(allowed), queries[short], k)
         return indices, scores
 
     def save(self, folder: Path) -> None:
@@ -100,7 +100,7 @@ class ItemIndex:
 
     @classmethod
     def load(cls, folder: Path, targets: NDArray[np.float32], settings: IndexSettings, kind: IndexKind) -> ItemIndex:
-        """Memory-map what `save` wrote.
+        """Open what `save` wrote.
 
         Args:
             folder: where the faiss file lies, if the kind has one.
