@@ -58,7 +58,7 @@ def photograph(url: str, output: Path) -> None:
     [product] = httpx.get(f"{url}/page/search", params={"q": PRODUCT, "limit": 1}).json()["items"]
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=list(FLAGS))
-        page = browser.new_page(viewport={"width": 1360, "height": 860}, color_scheme="light", reduced_motion="reduce")
+        page = browser.new_page(viewport={"width": 1480, "height": 900}, color_scheme="light", reduced_motion="reduce")
         page.goto(f"{url}/#/neighbours?item={product['id']}&d=0.6")
         page.locator("[data-column=shop] li.row").first.wait_for()
         page.get_by_text("of the relevance kept").wait_for()

@@ -30,7 +30,7 @@ def work(tmp_path):
     made.close()
 
 
-def until_done(work, kind, bundle, seconds=90):
+def until_done(work, kind, bundle, seconds=300):
     deadline = time.monotonic() + seconds
     while (outcome := work.outcome(kind, bundle)).status == "working":
         assert time.monotonic() < deadline, "the child did not come to an end"

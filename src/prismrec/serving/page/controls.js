@@ -11,7 +11,8 @@ const LENGTHS = [12, 20, 50];
 
 /** The panel of a tab; `popularity` is the state's key of its popularity. */
 export function controls(overview, colours, { tab, popularity, similarity = false, seen = false }) {
-  const sliders = overview.views.map((view) => weightSlider(view, colours[view.name], tab));
+  const most = Math.max(2, Math.ceil(1.5 * Math.max(...overview.views.map((view) => Math.abs(view.weight))))); // one scale for all
+  const sliders = overview.views.map((view) => weightSlider(view, colours[view.name], tab, most));
   const popular = slider({
     id: `${tab}-popularity`, name: "Popularity", colour: "var(--grey)", min: 0, max: Math.max(2, 2 * initial()[popularity]), step: 0.05,
     value: () => state[popularity], set: (value) => change({ [popularity]: value }),
@@ -79,8 +80,7 @@ function reported(answer) {
   ];
 }
 
-function weightSlider(view, colour, tab) {
-  const most = Math.max(2, Math.ceil(2 * Math.abs(view.weight)) / 1);
+function weightSlider(view, colour, tab, most) {
   return slider({
     id: `${tab}-weight-${view.name}`, name: viewLabel(view.name), colour, min: -most, max: most, step: 0.05,
     value: () => state.weights[view.name],

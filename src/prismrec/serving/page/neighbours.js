@@ -71,7 +71,7 @@ export function neighbours(overview, colours, { addToSession }) {
   return { element, enter: refresh };
 }
 
-const hintOf = (view) => (view === "item" ? "by the clicks on the items alone" : `by their ${viewPlural(view)} alone`);
+const hintOf = (view) => (view === "item" ? "by clicks on items alone" : `by their ${viewPlural(view)} alone`);
 
 function column(title, hint, name, list, colour = "") {
   const nothing = h("p", { class: "hint", hidden: true }, "No item meets the filters.");
