@@ -2,38 +2,24 @@
 
 from __future__ import annotations
 
-import uuid
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import Field
 
-from prismrec.config import Section
 from prismrec.data import engine
 from prismrec.data.encoding import CODE, codes_of, encoding, index_table
 from prismrec.data.prepared import View
 from prismrec.data.ragged import without_missing, without_repeats
 from prismrec.data.schema import ITEM_ID, UNKNOWN
 from prismrec.data.sequences import Sequences, ragged_positions
+from prismrec.data.view_values import ViewSettings
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import DataError
 
 _VALUES_AT_ONCE = 1 << 20
-
-
-class ViewSettings(Section):
-    """Where a view's values come from."""
-
-    column: str = Field(description="column of the item table; a list column gives an item several nodes")
-    separator: str = Field(
-        default="", description="split text at this, such as '|', into several nodes; empty = one node"
-    )
-    prefix: int = Field(
-        default=0, ge=0, description="only the first so many characters, such as 3 of a stock code; 0 = all"
-    )
 
 
 def build_view(
@@ -61,27 +47,6 @@ def build_view(
         edges = engine.arrow(coded.select("item_index", CODE))
     item_nodes = _rows(edges["item_index"].to_numpy(), nodes.index_of_code[edges[CODE].to_numpy()], len(items))
     return View(name, nodes.vocabulary, item_nodes, mapped(sessions, item_nodes))
-
-
-def node_values(settings: ViewSettings, value: Any) -> tuple[Any, ...]:
-    """The node ids that one value of the view's column stands for, by the rules of `build_view`.
-
-    >>> node_values(ViewSettings(column="genres", separator="|"), "Drama| Crime|")
-    ('Drama', 'Crime')
-
-    Raises:
-        DataError: the value cannot be node ids.
-    """
-    values = value if isinstance(value, list | tuple) else [value]
-    if settings.separator and isinstance(value, str):
-        values = [part.strip() for part in value.split(settings.separator)]
-    present = [v for v in values if v is not None and v != ""]
-    for each in present:
-        if isinstance(each, bool) or not isinstance(each, str | int | uuid.UUID):
-            raise DataError(f"column {settings.column!r}: expected text, integers or lists of them, got {each!r}")
-    if settings.prefix:
-        present = [str(each)[: settings.prefix] for each in present]
-    return tuple(dict.fromkeys(present))
 
 
 def mapped(sessions: Sequences, item_nodes: Sequences) -> Sequences:
@@ -157,4 +122,4 @@ def _rows(items: NDArray[np.int32], nodes: NDArray[np.int32], n_items: int) -> S
     return Sequences.from_lengths(nodes[order], np.bincount(items, minlength=n_items))
 
 
-__all__ = ["ViewSettings", "build_view", "mapped", "node_values"]
+__all__ = ["ViewSettings", "build_view", "mapped"]

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from prismrec.config import build
 from prismrec.data.schema import ITEM_ID, ITEM_VIEW, UNKNOWN
 from prismrec.data.sequences import Sequences
-from prismrec.data.views import ViewSettings, node_values
+from prismrec.data.view_values import ViewSettings, node_values
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import DataError
 from prismrec.retrieval.blend import column_ranges, popularity_prior
