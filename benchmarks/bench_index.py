@@ -154,7 +154,7 @@ def measure_rivals(targets: NDArray[np.float32], queries: NDArray[np.float32]) -
 
 
 def measure_opening(path: Path) -> dict[str, dict[str, float]]:
-    """Seconds of a fresh process: imports, opening, first answer; and its memory, what it shares through files aside."""
+    """Seconds of a fresh process: imports, opening, first answer; and its memory, shared files aside."""
     names = ("import", "open", "first answer", "own memory, MB")
     found = {}
     for verify in ("sizes", "full"):

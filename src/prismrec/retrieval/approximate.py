@@ -7,7 +7,8 @@ hnsw   8 bits per number, a graph of near neighbours; a query walks along it
 Candidates may be wrong, since `index.ItemIndex` scores them again from the float32 targets. Lists and graphs are laid
 out for vectors that weigh all views alike: a query of one view, or away from another, finds less in them, as
 `recall.RecallProbe` measures. A scan has no such blind spot, but 16 levels are too few for a popularity prior, whose
-few high values decide: it is written as three digits to base 16, a column each.
+few high values decide: it is written as two digits to base 16, a column each (a third would be lost: faiss rounds what
+a query gives each level to 8 bits).
 
 faiss lays its threads out per calling thread: building uses all, a search the thread that calls it and no other. Of a
 file that is opened, lists and graphs stay memory-mapped; the codes of a scan (half a byte per number) are copied.
@@ -204,17 +205,17 @@ def _padded(rows: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _with_digits(rows: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
-    """The prior in the last column as three digits, whose sum it is."""
+    """The prior in the last column as two digits, whose sum it is."""
     wide = _widened(rows, _scan_dim(rows.shape[1]))
-    wide[:, rows.shape[1] - 1 : rows.shape[1] + 2] = digits(rows[:, -1], low, high)
+    wide[:, rows.shape[1] - 1 : rows.shape[1] + 1] = digits(rows[:, -1], low, high)
     return wide
 
 
 def _repeated_prior(queries: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Every digit of the prior has the prior's weight."""
+    """Both digits of the prior have the prior's weight."""
     dim = queries.shape[1]
     wide = _widened(queries, _scan_dim(dim))
-    wide[:, dim : dim + 2] = queries[:, -1:]
+    wide[:, dim] = queries[:, -1]
     return wide
 
 
@@ -225,7 +226,7 @@ def _widened(rows: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
 
 
 def _scan_dim(dim: int) -> int:
-    return dim + 2 + dim % 2  # two more digits; faiss wants an even number
+    return dim + 2 - dim % 2  # one more digit; faiss wants an even number
 
 
 def _padded_dim(dim: int) -> int:

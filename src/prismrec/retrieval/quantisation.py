@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 N_LEVELS = 16
-N_DIGITS = 3
 
 _ROUNDS = 50
 
@@ -28,23 +27,20 @@ def quantisation_levels(sample: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def digits(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
-    """Numbers between low and high as three digits to base 16, of falling weight, that add up to them.
+    """Numbers between low and high as two digits to base 16 that add up to them.
 
-    The error is at most (high - low) / 16**3 / 2; each digit takes at most 16 different values.
+    The error is at most (high - low) / 16**2 / 2; each digit takes at most 16 different values.
 
-    >>> digits(np.array([0.0, 4095.0], np.float32), 0, 4096).tolist()
-    [[0.0, 0.0, 0.5], [3840.0, 240.0, 15.5]]
+    >>> digits(np.array([0.0, 255.0], np.float32), 0, 256).tolist()
+    [[0.0, 0.5], [240.0, 15.5]]
 
     Returns:
-        (n, 3) float32.
+        (n, 2) float32.
     """
-    step = max(float(high) - float(low), np.finfo(np.float32).tiny) / N_LEVELS**N_DIGITS
-    places = np.floor((values.astype(np.float64) - low) / step)
-    places = np.clip(places, 0, N_LEVELS**N_DIGITS - 1).astype(np.int64)
-    first, rest = np.divmod(places, N_LEVELS**2)
-    second, third = np.divmod(rest, N_LEVELS)
-    columns = [low + first * N_LEVELS**2 * step, second * N_LEVELS * step, (third + 0.5) * step]
-    return np.column_stack(columns).astype(np.float32)
+    step = max(float(high) - float(low), 1e-30) / N_LEVELS**2
+    places = np.clip(np.floor((values.astype(np.float64) - low) / step), 0, N_LEVELS**2 - 1)
+    first, second = np.divmod(places, N_LEVELS)
+    return np.column_stack([low + first * N_LEVELS * step, (second + 0.5) * step]).astype(np.float32)
 
 
 def _column_levels(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -60,4 +56,4 @@ def _column_levels(values: NDArray[np.float64]) -> NDArray[np.float64]:
     return levels
 
 
-__all__ = ["N_DIGITS", "N_LEVELS", "digits", "quantisation_levels"]
+__all__ = ["N_LEVELS", "digits", "quantisation_levels"]
