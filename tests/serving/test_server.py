@@ -94,6 +94,17 @@ def test_supervisor_ends_all_workers_on_sigterm(serve):
 # ---- kill -9 ----
 
 
+def test_workers_end_when_their_supervisor_is_killed(serve):
+    server = serve("--workers", "2")
+    server.wait_until(lambda: len(server.workers()) == 2)
+    server.process.kill()
+    server.process.wait()
+    deadline = time.monotonic() + 30
+    while server.workers() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert server.workers() == [], "they would keep the port"
+
+
 def test_acknowledged_writes_survive_killed_workers_and_the_server_goes_on(serve, shop):
     server = serve("--workers", "2")
     server.wait_until(lambda: len(server.workers()) == 2)
@@ -121,10 +132,9 @@ def test_acknowledged_writes_survive_killed_workers_and_the_server_goes_on(serve
     server.wait_until(lambda: len(server.workers()) == 2 and server.ready())
     for number in upserted:
         assert server("GET", f"/v1/items/{number}").json()["columns"]["name"] == f"new {number}"
-    server.process.kill()  # the supervisor too, as a power cut would
-    server.process.wait()
-    for pid in server.workers():
+    for pid in [server.process.pid, *server.workers()]:  # all at once, as a power cut would
         os.kill(pid, signal.SIGKILL)
+    server.process.wait()
     again = serve()
     history = again(
         "POST", "/v1/recommend", {"user_id": "u", "filters": {"allow": upserted}, "exclude_seen": False, "k": 30}

@@ -22,7 +22,8 @@ from prismrec import __version__
 from prismrec.errors import PrismRecError
 from prismrec.serving.admin_routes import Operations, admin_router
 from prismrec.serving.batching import Batcher
-from prismrec.serving.failures import error_response, failure_of
+from prismrec.serving.encoding import encoded
+from prismrec.serving.failures import JSON, error_response, failure_of
 from prismrec.serving.limits import LimitTraffic
 from prismrec.serving.metrics import Metrics
 from prismrec.serving.observe import Observe
@@ -93,9 +94,14 @@ def _add_document(app: FastAPI, service: Service, settings: ServeSettings, guard
 
     app.openapi = openapi  # type: ignore[method-assign]  # as FastAPI's documentation has it
 
+    made: dict[int, bytes] = {}
+
     @app.get("/openapi.json", include_in_schema=False)
-    async def openapi_document(request: Request) -> dict[str, Any]:
-        return openapi()
+    async def openapi_document() -> Response:
+        if service.loaded not in made:
+            made.clear()
+            made[service.loaded] = encoded(openapi())
+        return Response(made[service.loaded], media_type=JSON)
 
 
 def _counted(service: Service, metrics: Metrics) -> Any:

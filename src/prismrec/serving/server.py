@@ -13,6 +13,8 @@ import shutil
 import signal
 import socket
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,6 +85,8 @@ def worker_app() -> FastAPI:
     settings = build(ServeSettings, values["settings"], SERVED_VARIABLE)
     service = Service.open(Path(values["source"]), settings)
     sys.setswitchinterval(SWITCH_SECONDS)
+    if settings.workers > 1:
+        _end_with(os.getppid())
     _announce_stop(service, settings.traffic.drain_seconds)
     return create_app(service, settings)
 
@@ -103,6 +107,17 @@ def _announce_stop(service: Service, seconds: float) -> None:
         loop.call_soon_threadsafe(lambda: loop.call_later(seconds, stop, number, frame))
 
     signal.signal(signal.SIGTERM, drain)
+
+
+def _end_with(supervisor: int) -> None:
+    """Stop when the supervisor is gone: workers that stayed would keep the port from the next one."""
+
+    def watch() -> None:
+        while os.getppid() == supervisor:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="supervisor watch", daemon=True).start()
 
 
 def _check_port(settings: ServeSettings) -> None:
