@@ -28,7 +28,7 @@ def test_both_tables_are_shown_with_the_protocol_line_once(measured):
     assert shown.count("paired bootstrap") == 1
     for name in NAMES:
         assert shown.count(name) >= 2
-    for column in ("HR@10", "HR@50", "category", "shop", "novelty@20", "coverage@20"):
+    for column in ("HR@10", "HR@50", "category", "shop", "novelty@20", "coverage"):
         assert column in shown
 
 

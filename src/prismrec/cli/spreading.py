@@ -150,7 +150,7 @@ def _table(title: str, header: Sequence[str]) -> Table:
 
     table = Table(title=title, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for place, name in enumerate(header):
-        head = name.replace("_distinct", "\ndistinct")
+        head = name.replace("_distinct@", "\ndistinct\n@").replace("coverage@", "coverage\n@")
         table.add_column(head, justify="right" if place > 1 else "left", overflow="fold", no_wrap=place < 2)
     return table
 
