@@ -8,6 +8,7 @@ vectors give it.
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+import prismrec.retrieval
 from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.models.contract import EmbeddingTable
@@ -25,6 +27,8 @@ from prismrec.retrieval.bundle import Bundle, BundleContents
 from prismrec.retrieval.index_settings import IndexSettings
 
 QUERY = QuerySettings(view_weights={"item": 1.0, "category": 0.3, "shop": 0.2}, popularity_weight=0.1)
+
+_RETRIEVAL = Path(prismrec.retrieval.__path__[0])
 
 _NOISE = 0.6
 """Length of an item's own part of its vector, beside a centre of length 1."""
@@ -84,11 +88,15 @@ def catalogue(shape: Shape, ids: list[Any], index: IndexSettings) -> BundleConte
 
 
 def cached_bundle(shape: Shape, index: IndexSettings) -> Path:
-    """The folder of such a bundle with integer ids, made once and kept in the system's folder for temporary files."""
-    source = Path(__file__).read_bytes()
-    key = hashlib.sha256(source + f"{shape}{index!r}".encode()).hexdigest()[:12]
-    folder = Path(tempfile.gettempdir()) / f"prismrec-bench-{key}" / "bundle"
+    """The folder of such a bundle with integer ids, kept in the system's folder for temporary files.
+
+    It is made again when anything changed that it is made by; what was made before is removed then.
+    """
+    kept = Path(tempfile.gettempdir()) / f"prismrec-bench-{index.kind}"
+    made_by = b"".join(path.read_bytes() for path in (Path(__file__), *sorted(_RETRIEVAL.glob("*.py"))))
+    folder = kept / hashlib.sha256(made_by + f"{shape}{index!r}".encode()).hexdigest()[:12]
     if not folder.exists():
+        shutil.rmtree(kept, ignore_errors=True)
         Bundle.write(folder, catalogue(shape, integer_ids(shape), index))
     return folder
 

@@ -12,6 +12,7 @@ import typer
 
 from prismrec.cli.options import AsJson, BundleFolder, Overrides
 from prismrec.cli.terminal import emit, say, show
+from prismrec.config import Section, apply_overrides, build
 from prismrec.errors import MissingExtraError
 
 if TYPE_CHECKING:
@@ -99,10 +100,22 @@ def _fill(config: Path, source: Path, settings: ServeSettings) -> None:
 
 def _settings(config: Path | None, overrides: Sequence[str], given: dict[str, Any]) -> ServeSettings:
     """The section [serving]; options of the command line win over `--set`, and that over the file."""
+    named = [*overrides, *(f"serving.{name}={json.dumps(value)}" for name, value in given.items())]
+    if config is None and all(name.startswith("serving.") for name in named):
+        return _section_alone(named)
     from prismrec.settings import build_settings, read_settings
 
-    named = [*overrides, *(f"serving.{name}={json.dumps(value)}" for name, value in given.items())]
     return (build_settings({}, named) if config is None else read_settings(config, named)).serving
+
+
+def _section_alone(named: Sequence[str]) -> ServeSettings:
+    """The section without all the others, whose modules take longer to load than a bundle to open."""
+    from prismrec.serving.settings import ServeSettings
+
+    class Alone(Section):
+        serving: ServeSettings = ServeSettings()
+
+    return build(Alone, apply_overrides({}, named)).serving
 
 
 def _check_extra() -> None:

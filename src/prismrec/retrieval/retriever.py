@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from prismrec.data.schema import ITEM_ID, ITEM_VIEW, UNKNOWN
 from prismrec.data.sequences import Sequences
@@ -224,23 +225,26 @@ class Retriever:
 
     def _ids(self, places: Places) -> list[Any]:
         """External ids of places."""
-        if not len(self._overlay):
-            return self.contents.vocabularies[ITEM_VIEW].ids_of(places)
-        ids = iter(self.contents.vocabularies[ITEM_VIEW].ids_of(places[places < self._n_rows]))
-        added = self._overlay.items
-        return [next(ids) if p < self._n_rows else added[p - self._n_rows].item_id for p in places.tolist()]
+        n_rows, added = self._n_rows, self._overlay.items
+        own = iter(self.contents.vocabularies[ITEM_VIEW].ids_of(places[places < n_rows]))
+        return [next(own) if p < n_rows else added[p - n_rows].item_id for p in places.tolist()]
 
     def _columns(self, places: Places) -> list[dict[str, Any]]:
         """Rows of the item table."""
-        table = self.contents.item_columns
-        own = places[places < self._n_rows]
-        rows: list[dict[str, Any]] = [{} for _ in own]
-        if table is not None and len(own):
-            names = [name for name in table.column_names if name != ITEM_ID]
-            rows = table.select(names).take(own).to_pylist() if names else rows
+        n_rows, added = self._n_rows, self._overlay.items
+        own = places[places < n_rows]
+        rows = [{} for _ in own] if self._table is None else self._table.take(own).to_pylist()
+        if len(own) == len(places):
+            return rows
         following = iter(rows)
-        added = self._overlay.items
-        return [next(following) if p < self._n_rows else dict(added[p - self._n_rows].columns) for p in places.tolist()]
+        return [next(following) if p < n_rows else dict(added[p - n_rows].columns) for p in places.tolist()]
+
+    @cached_property
+    def _table(self) -> pa.Table | None:
+        """The item table without its ids; None where nothing is left."""
+        table = self.contents.item_columns
+        names = [name for name in table.column_names if name != ITEM_ID] if table is not None else []
+        return table.select(names) if table is not None and names else None
 
 
 class _Spaces:
