@@ -96,3 +96,8 @@ def test_others_are_answered_while_one_trickles(address):
     for _ in range(5):
         assert talk(address, b"GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").startswith(b"HTTP/1.1 200")
     slow.join()
+
+
+def test_body_may_take_longer_than_a_head(address):
+    head = b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 4\r\n\r\n"
+    assert talk(address, head, b"ab", b"cd", pause=0.9).endswith(b"\r\n\r\n4")
