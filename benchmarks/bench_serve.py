@@ -25,6 +25,7 @@ from typing import Any
 
 import faiss
 import numpy as np
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -103,7 +104,7 @@ def measure(name: str, server: Server, bodies: Sequence[bytes], options: argpars
 
 
 def measure_servers(folder: Path, options: argparse.Namespace) -> list[Measured]:
-    """Both kinds of index with one and two workers, and a route that does nothing."""
+    """Both kinds of index, each with one and with two workers; and FastAPI with a route that does nothing."""
     bodies = [request_of("POST", "/v1/recommend", {"history": items, "k": K}) for items in histories()]
     measured = []
     for name, index in INDEXES.items():
@@ -113,13 +114,11 @@ def measure_servers(folder: Path, options: argparse.Namespace) -> list[Measured]
             first.stop()
         for workers in (1, 2):
             with Server.of_bundle(bundle, home, log, workers) as server:
-                measured.append(
-                    measure(f"{kind_of(bundle)}, {workers} worker{'s'[: workers - 1]}", server, bodies, options)
-                )
+                measured.append(measure(f"{kind_of(bundle)} x {workers}", server, bodies, options))
                 server.stop()
     program, port = Path(__file__).parent / "loadtest" / "idle_app.py", free_port()
     with Server([sys.executable, str(program), str(port)], port, folder / "idle.log") as server:
-        measured.append(measure("FastAPI alone", server, bodies, options))
+        measured.append(measure("FastAPI x 1", server, bodies, options))
     return measured
 
 
@@ -180,18 +179,22 @@ def figures_of(measured: Measured) -> dict[str, Any]:
 
 def tables(measured: Sequence[Measured], search: dict[str, float]) -> list[Table]:
     """What is printed."""
-    load = Table("server", "due/s", "answered/s", "p50 ms", "p90 ms", "p99 ms", "CPU ms", "failed", title="Load")
-    rest = Table("server", "highest rate held", "ready after s", "per worker, MB: RSS", "PSS", "heap", title="Servers")
+    titles = ("Load, in ms (index x workers)", "Servers, in MB", "Parts, in ms")
+    load, rest, alone = (Table(title=title, box=SIMPLE) for title in titles)
+    for name in ("server", "due/s", "answered/s", "p50", "p90", "p99", "CPU each", "failed"):
+        load.add_column(name, justify="left" if name == "server" else "right")
+    for name in ("server", "held, of requests/s", "ready after", "RSS", "PSS", "heap, of each worker"):
+        rest.add_column(name, justify="left" if name == "server" else "right")
     for one in measured:
         for each in one.loads:
             percentiles = (f"{each.percentile(p):.1f}" for p in (50, 90, 99))
             failed = ", ".join(f"{n} x {what}" for what, n in each.failures.items()) or "0"
-            load.add_row(
-                one.name, f"{each.rate:g}", f"{each.achieved:.0f}", *percentiles, f"{each.cpu_per_request:.2f}", failed
-            )
+            cpu = f"{each.cpu_per_request:.2f}"
+            load.add_row(one.name, f"{each.rate:g}", f"{each.achieved:.0f}", *percentiles, cpu, failed)
         columns = [", ".join(f"{getattr(m, name):.0f}" for m in one.memory) for name in ("rss", "pss", "own")]
-        rest.add_row(one.name, f"{one.highest:g}", f"{one.ready:.1f}", *columns)
-    alone = Table("search without HTTP", "CPU ms per query", title="Parts")
+        rest.add_row(one.name, f"{one.highest:g}", f"{one.ready:.1f} s", *columns)
+    alone.add_column("one query without HTTP")
+    alone.add_column("CPU", justify="right")
     for name, milliseconds in search.items():
         alone.add_row(name, f"{milliseconds:.2f}")
     return [load, rest, alone]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self) -> None:
         """Use `Connection.open`."""
+        self.n_asked = 0
         self._received = bytearray()
         self._transport: asyncio.Transport | None = None
         self._waiting: asyncio.Future[Reply] | None = None
@@ -79,6 +81,7 @@ class Connection(asyncio.Protocol):
         """
         if self._transport is None or self._transport.is_closing():
             raise BrokenConnectionError("the connection is closed")
+        self.n_asked += 1
         self._waiting = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._waiting
@@ -118,9 +121,17 @@ class Connection(asyncio.Protocol):
 class Pool:
     """Connections that are used in turn; a request waits where none is free."""
 
-    def __init__(self, port: int, size: int) -> None:
-        """Nothing is opened yet."""
+    def __init__(self, port: int, size: int, uses: int = sys.maxsize) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            port: who answers.
+            size: how many connections there are at once.
+            uses: after so many requests a connection is closed and another one opened: several workers share what is
+                new, and keep what they have.
+        """
         self._port = port
+        self._uses = uses
         self._free: asyncio.Queue[Connection | None] = asyncio.Queue()
         for _ in range(size):
             self._free.put_nowait(None)
@@ -137,7 +148,10 @@ class Pool:
             if connection is None or not connection.is_open:
                 connection = None
                 connection = await Connection.open(self._port)
-            return await connection.ask(request)
+            reply = await connection.ask(request)
+            if connection.n_asked >= self._uses:
+                connection.close()
+            return reply
         except asyncio.CancelledError:
             if connection is not None:
                 connection.close()  # its answer may still come, and is nobody's

@@ -32,6 +32,9 @@ from prismrec.serving.release_files import fingerprint_of
 from prismrec.serving.release_record import read_record
 from prismrec.serving.state import KEPT_EVENTS, State
 
+_USES = 20
+"""Requests per connection: without an end, all would be the eldest worker's, which is never killed."""
+
 ADOPTED_SECONDS = 20.0
 """When a bundle that was put in place must be served."""
 
@@ -162,7 +165,7 @@ class _Run:
                 self.report.problem(f"in the server's log: {line[:500]}")
 
     def _pool(self, server: Server) -> Pool:
-        return Pool(server.port, 2 * self._settings.shoppers)
+        return Pool(server.port, 2 * self._settings.shoppers, _USES)
 
     def _shoppers(self, pool: Pool) -> list[Shopper]:
         categories = [f"category {i}" for i in range(_shape(self._settings, 0).n_categories)]

@@ -308,6 +308,21 @@ def test_pool_opens_another_connection_after_one_broke():
     assert (reply.status, reply.header("retry-after"), reply.header("x-none"), reply.json()) == (200, "7", "", {})
 
 
+def test_pool_closes_connections_that_were_used_enough():
+    opened = []
+
+    def connection():
+        opened.append(Scripted([OK] * 10))
+        return opened[-1]
+
+    async def ask(port):
+        async with Pool(port, 1, uses=2) as pool:
+            return [(await pool.ask(REQUEST)).status for _ in range(5)]
+
+    assert asyncio.run(served(connection, ask)) == [200] * 5
+    assert len(opened) == 3
+
+
 def test_load_tells_percentiles_in_milliseconds_and_cost_per_request():
     load = Load(rate=10, seconds=2.0, latencies=np.arange(1, 102) / 1000, cpu=0.303)
     assert load.percentile(50) == pytest.approx(51)
