@@ -7,8 +7,8 @@ import pytest
 
 from prismrec.config import build
 from prismrec.errors import ArtifactError, DataError, NotFittedError, UnknownIdError
-from prismrec.retrieval.request import NewItem, Request
-from prismrec.serving import service as service_module
+from prismrec.retrieval.request import Request
+from prismrec.serving.live import Live
 from prismrec.serving.schemas import Event, Item, Recommend, Similar
 from prismrec.serving.service import Asked, Service
 from prismrec.serving.settings import ServeSettings
@@ -88,7 +88,7 @@ def test_release_that_cannot_be_loaded_is_told_once_and_the_old_one_goes_on(serv
 
     make_shop(shop, seed=8)
     with monkeypatch.context() as patch:
-        patch.setattr(service_module, "_warm_up", broken)
+        patch.setattr(Live, "warm_up", broken)
         with pytest.raises(ArtifactError, match="it cannot be warmed up"):
             service.refresh()
         service.refresh()
@@ -181,15 +181,6 @@ def test_changed_item_gives_way_to_a_bundle_that_was_trained_with_it_later(servi
     assert service.item(FIRST).columns["name"] == "changed again"
 
 
-def test_stored_item_that_does_not_fit_a_bundle_leaves_the_others_alone(service):
-    good = [NewItem(item_id=i) for i in range(5, 9)]
-    bad = NewItem(item_id=99, views={"size": ("xl",)})
-    service.state.put_items([*good[:2], bad, *good[2:]])
-    service.refresh()
-    assert {5, 6, 7, 8} < set(ids(service))
-    assert 99 not in ids(service)
-
-
 def test_upserts_of_many_threads_are_all_there(service):
     threads = [threading.Thread(target=service.upsert, args=([Item(item_id=i)],)) for i in range(20)]
     for thread in threads:
@@ -241,13 +232,6 @@ def test_batch_is_answered_by_one_model_though_it_is_swapped_meanwhile(service, 
     monkeypatch.setattr(Service, "live", property(read))
     service.answer([Asked(Recommend(k=1)), Asked(Similar(item_id=FIRST)), Asked(Recommend(k=1))])
     assert len(reads) == 1
-
-
-def test_query_settings_are_the_bundles_where_a_request_says_nothing(service):
-    standard = service.bundle.contents.query
-    assert service_module._query(Recommend(), standard) is None
-    changed = service_module._query(Recommend(recency_decay=0.0, history_length=3), standard)
-    assert changed.model_dump() == {**standard.model_dump(), "recency_decay": 0.0, "history_length": 3}
 
 
 def test_trouble_with_the_state_is_told_and_the_model_answers_on(service, monkeypatch):

@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.serving.failures import JSON, ErrorAnswer
+from prismrec.serving.live import Live
 from prismrec.serving.schemas import LIMIT_MARK
-from prismrec.serving.service import Live
 from prismrec.serving.settings import LimitSettings
 
 FAILURES: dict[int | str, dict[str, Any]] = {

@@ -14,14 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prismrec.data.schema import UNKNOWN
 from prismrec.errors import NotFittedError, PrismRecError, UnknownIdError
 from prismrec.retrieval.answers import Recommendations
-from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle
-from prismrec.retrieval.request import NewItem, Request, SimilarRequest
 from prismrec.retrieval.retriever import ItemCard, Retriever
-from prismrec.serving.release_files import created_at
+from prismrec.serving.live import Live
+from prismrec.serving.questions import request_of, similar_request_of
 from prismrec.serving.releases import Release, Releases
 from prismrec.serving.schemas import Event as EventBody
 from prismrec.serving.schemas import Item, Recommend, Similar
@@ -29,25 +27,6 @@ from prismrec.serving.settings import ServeSettings
 from prismrec.serving.state import Event, State
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class Live:
-    """What answers: a release, and a retriever that has every item change up to a number."""
-
-    release: Release
-    bundle: Bundle
-    retriever: Retriever
-    changes: int = 0
-
-    def takes(self, item: NewItem, upserted_at: float) -> bool:
-        """Whether a stored item is news to the bundle: one that was trained with it later knows better."""
-        is_trained = self.bundle.items.find(item.item_id) != UNKNOWN
-        return not is_trained or upserted_at >= created_at(self.release.created).timestamp()
-
-    def parsed(self, external_id: Any) -> Any:
-        """An id of a request in the type that the bundle's ids have."""
-        return self.bundle.items.parsed(external_id) if isinstance(external_id, str) else external_id
 
 
 @dataclass(frozen=True)
@@ -135,18 +114,18 @@ class Service:
             PrismRecError: one of them cannot be answered (an unknown item, view or column); none is answered then.
         """
         live = self.live
-        answers: list[Answered | None] = [None] * len(asked)
-        recommend = [i for i, one in enumerate(asked) if isinstance(one.question, Recommend)]
-        similar = [i for i, one in enumerate(asked) if isinstance(one.question, Similar)]
+        recommend = [
+            (i, one.question, one.stored) for i, one in enumerate(asked) if isinstance(one.question, Recommend)
+        ]
+        similar = [(i, one.question) for i, one in enumerate(asked) if isinstance(one.question, Similar)]
+        found: dict[int, Recommendations] = {}
         if recommend:
-            found = live.retriever.recommend([_request(asked[i], live) for i in recommend])
-            for i, answer in zip(recommend, found, strict=True):
-                answers[i] = Answered(answer, live.release.number)
+            lists = live.retriever.recommend([request_of(body, stored, live) for _, body, stored in recommend])
+            found |= zip((i for i, *_ in recommend), lists, strict=True)
         if similar:
-            found = live.retriever.similar([_similar_request(asked[i], live) for i in similar])
-            for i, answer in zip(similar, found, strict=True):
-                answers[i] = Answered(answer, live.release.number)
-        return [answer for answer in answers if answer is not None]
+            lists = live.retriever.similar([similar_request_of(body, live) for _, body in similar])
+            found |= zip((i for i, _ in similar), lists, strict=True)
+        return [Answered(found[i], live.release.number) for i in range(len(asked))]
 
     def item(self, item_id: Any) -> ItemCard:
         """What is known of an item; one that another worker added a moment ago is found too.
@@ -259,7 +238,7 @@ class Service:
         """Apply the item changes since the last time, made here or by other workers."""
         with self._changing:
             if self._live is not None:
-                self._live = self._with_changes(self._live)
+                self._live = self._live.with_changes(self.state.changes(self._live.changes))
 
     def close(self) -> None:
         """Close the state."""
@@ -273,90 +252,17 @@ class Service:
         if release.number == self._unusable:
             return
         try:
-            bundle = Bundle.open(release.path, verify="sizes")
-            fresh = Live(release, bundle, bundle.retriever)
-            _warm_up(fresh)
+            fresh = Live.opened(release)
         except PrismRecError:
             self._unusable = release.number  # not tried again and again
             raise
         with self._changing:
-            self._live = self._with_changes(fresh)
+            self._live = fresh.with_changes(self.state.changes())
         _log.info("release %d answers now", release.number)
-
-    def _with_changes(self, live: Live) -> Live:
-        changes = self.state.changes(live.changes)
-        if changes.number == live.changes:
-            return live
-        upserted = zip(changes.upserted, changes.upserted_at, strict=True)
-        retriever = _upserted(live.retriever, [item for item, when in upserted if live.takes(item, when)])
-        if changes.deleted:
-            retriever = retriever.without(changes.deleted)
-        return Live(live.release, live.bundle, retriever, changes.number)
-
-
-def _request(asked: Asked, live: Live) -> Request:
-    body: Any = asked.question
-    history = (*asked.stored, *body.history)
-    return Request(
-        history=tuple(map(live.parsed, history)),
-        k=body.k,
-        query=_query(body, live.bundle.contents.query),
-        weights=body.weights,
-        exclude_seen=body.exclude_seen,
-        filters=body.filters_for(live.parsed),
-        diversity=body.spread,
-        preferences=body.preferences,
-        explain=body.explain,
-    )
-
-
-def _similar_request(asked: Asked, live: Live) -> SimilarRequest:
-    body: Any = asked.question
-    return SimilarRequest(
-        item_id=live.parsed(body.item_id),
-        k=body.k,
-        weights=body.weights,
-        similarity=body.similarity,
-        filters=body.filters_for(live.parsed),
-        diversity=body.spread,
-        explain=body.explain,
-    )
-
-
-def _query(body: Recommend, standard: QuerySettings) -> QuerySettings | None:
-    """The bundle's query settings with what the request sets; None where it sets nothing."""
-    knobs = {
-        "recency_decay": body.recency_decay,
-        "history_length": body.history_length,
-        "popularity_weight": body.popularity_weight,
-    }
-    given = {name: value for name, value in knobs.items() if value is not None}
-    return standard.model_copy(update=given) if given else None
-
-
-def _upserted(retriever: Retriever, items: Sequence[NewItem]) -> Retriever:
-    """All items, or, where one does not fit this bundle, all the others."""
-    if not items:
-        return retriever
-    try:
-        return retriever.upserted(items)
-    except PrismRecError as error:
-        if len(items) == 1:
-            _log.warning("a stored item does not fit this bundle and is left out: %s", error)
-            return retriever
-    middle = len(items) // 2
-    return _upserted(_upserted(retriever, items[:middle]), items[middle:])
-
-
-def _warm_up(live: Live) -> None:
-    """Ask once for everything that is made on first use: the first client shall not wait for it."""
-    first = live.bundle.items.ids_of(range(min(2, len(live.bundle.items))))
-    live.retriever.recommend([Request(history=tuple(first)), Request()])
-    live.retriever.similar([SimilarRequest(item_id=item_id) for item_id in first])
 
 
 def _unchanged(external_id: Any) -> Any:
     return external_id
 
 
-__all__ = ["Answered", "Asked", "Live", "Service"]
+__all__ = ["Answered", "Asked", "Service"]

@@ -1,0 +1,83 @@
+"""What answers: one release, opened, with the items that were added, changed and removed since. It is never altered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prismrec.data.schema import UNKNOWN
+from prismrec.errors import PrismRecError
+from prismrec.retrieval.bundle import Bundle
+from prismrec.retrieval.request import NewItem, Request, SimilarRequest
+from prismrec.retrieval.retriever import Retriever
+from prismrec.serving.release_files import created_at
+from prismrec.serving.releases import Release
+from prismrec.serving.state import ItemChanges
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Live:
+    """A release, and a retriever that has every item change up to a number."""
+
+    release: Release
+    bundle: Bundle
+    retriever: Retriever
+    changes: int = 0
+
+    @classmethod
+    def opened(cls, release: Release) -> Live:
+        """Map a release into memory and warm it up; it was verified byte for byte when it was adopted.
+
+        Raises:
+            PrismRecError: it cannot be opened, or does not answer.
+        """
+        bundle = Bundle.open(release.path, verify="sizes")
+        made = cls(release, bundle, bundle.retriever)
+        made.warm_up()
+        return made
+
+    def warm_up(self) -> None:
+        """Ask once for everything that is made on first use: the first client shall not wait for it."""
+        first = self.bundle.items.ids_of(range(min(2, len(self.bundle.items))))
+        self.retriever.recommend([Request(history=tuple(first)), Request()])
+        self.retriever.similar([SimilarRequest(item_id=item_id) for item_id in first])
+
+    def parsed(self, external_id: Any) -> Any:
+        """An id of a request in the type that the bundle's ids have."""
+        return self.bundle.items.parsed(external_id) if isinstance(external_id, str) else external_id
+
+    def with_changes(self, changes: ItemChanges) -> Live:
+        """The same with newer item changes; items that were trained later than they were stored stay as trained."""
+        if changes.number == self.changes:
+            return self
+        upserted = zip(changes.upserted, changes.upserted_at, strict=True)
+        retriever = _upserted(self.retriever, [item for item, when in upserted if self._is_news(item, when)])
+        if changes.deleted:
+            retriever = retriever.without(changes.deleted)
+        return replace(self, retriever=retriever, changes=changes.number)
+
+    def _is_news(self, item: NewItem, upserted_at: float) -> bool:
+        """Whether a stored item says more than the bundle does."""
+        is_trained = self.bundle.items.find(item.item_id) != UNKNOWN
+        return not is_trained or upserted_at >= created_at(self.release.created).timestamp()
+
+
+def _upserted(retriever: Retriever, items: Sequence[NewItem]) -> Retriever:
+    """With all items, or, where one does not fit this bundle, with all the others."""
+    if not items:
+        return retriever
+    try:
+        return retriever.upserted(items)
+    except PrismRecError as error:
+        if len(items) == 1:
+            _log.warning("a stored item does not fit this bundle and is left out: %s", error)
+            return retriever
+    middle = len(items) // 2
+    return _upserted(_upserted(retriever, items[:middle]), items[middle:])
+
+
+__all__ = ["Live"]

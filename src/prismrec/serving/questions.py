@@ -1,0 +1,54 @@
+"""Bodies as requests to the retriever: ids parsed, settings filled in by the bundle that answers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prismrec.retrieval.blend import QuerySettings
+from prismrec.retrieval.request import Request, SimilarRequest
+from prismrec.serving.live import Live
+from prismrec.serving.schemas import Recommend, Similar
+
+
+def request_of(body: Recommend, stored: Sequence[Any], live: Live) -> Request:
+    """What is asked of the retriever; `stored` is the history of the user that the body names."""
+    history = (*stored, *body.history)
+    return Request(
+        history=tuple(map(live.parsed, history)),
+        k=body.k,
+        query=query_of(body, live.bundle.contents.query),
+        weights=body.weights,
+        exclude_seen=body.exclude_seen,
+        filters=body.filters_for(live.parsed),
+        diversity=body.spread,
+        preferences=body.preferences,
+        explain=body.explain,
+    )
+
+
+def similar_request_of(body: Similar, live: Live) -> SimilarRequest:
+    """What is asked of the retriever."""
+    return SimilarRequest(
+        item_id=live.parsed(body.item_id),
+        k=body.k,
+        weights=body.weights,
+        similarity=body.similarity,
+        filters=body.filters_for(live.parsed),
+        diversity=body.spread,
+        explain=body.explain,
+    )
+
+
+def query_of(body: Recommend, standard: QuerySettings) -> QuerySettings | None:
+    """The bundle's query settings with what the request sets; None where it sets nothing."""
+    knobs = {
+        "recency_decay": body.recency_decay,
+        "history_length": body.history_length,
+        "popularity_weight": body.popularity_weight,
+    }
+    given = {name: value for name, value in knobs.items() if value is not None}
+    return standard.model_copy(update=given) if given else None
+
+
+__all__ = ["query_of", "request_of", "similar_request_of"]

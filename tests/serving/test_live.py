@@ -1,0 +1,77 @@
+"""A release with item changes: which are taken, and that none spoils another."""
+
+import datetime as dt
+
+import pytest
+
+from prismrec.errors import ArtifactError
+from prismrec.retrieval.request import NewItem, Request
+from prismrec.serving.live import Live
+from prismrec.serving.releases import Release
+from prismrec.serving.state import ItemChanges
+
+FIRST = 2**60
+CREATED = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def live(shop):
+    return Live.opened(Release(1, shop, CREATED.isoformat(), "f"))
+
+
+def ids(live):
+    return set(live.retriever.recommend([Request(k=100)])[0].item_ids)
+
+
+def changes(number, items=(), deleted=(), seconds=1.0):
+    """Changes that were made some seconds after the bundle."""
+    return ItemChanges(number, tuple(items), tuple(deleted), (CREATED.timestamp() + seconds,) * len(items))
+
+
+def test_changes_make_another_one_and_leave_the_first_alone(live):
+    changed = live.with_changes(changes(3, [NewItem(item_id=5)], [FIRST]))
+    assert changed.changes == 3
+    assert ids(changed) == (ids(live) | {5}) - {FIRST}
+    assert changed.bundle is live.bundle
+    assert live.changes == 0
+
+
+def test_no_change_makes_no_other_one(live):
+    assert live.with_changes(ItemChanges(0)) is live
+
+
+def test_later_changes_come_on_top(live):
+    first = live.with_changes(changes(1, [NewItem(item_id=5, columns={"name": "a"})]))
+    second = first.with_changes(changes(2, [NewItem(item_id=5, columns={"name": "b"}), NewItem(item_id=6)]))
+    assert second.retriever.item(5).columns["name"] == "b"
+    third = second.with_changes(changes(3, [], [5]))
+    assert ids(third) - ids(live) == {6}
+
+
+@pytest.mark.parametrize(("seconds", "name"), [(-1, "article 0"), (0, "changed"), (1, "changed")])
+def test_item_that_was_trained_later_than_it_was_stored_stays_as_trained(live, seconds, name):
+    stored = [NewItem(item_id=FIRST, columns={"name": "changed"}), NewItem(item_id=5)]
+    changed = live.with_changes(changes(2, stored, seconds=seconds))
+    assert changed.retriever.item(FIRST).columns["name"] == name
+    assert 5 in ids(changed), "what the bundle does not hold is always news"
+
+
+def test_deletions_stay_however_old(live):
+    assert FIRST not in ids(live.with_changes(changes(1, [], [FIRST], seconds=-1000)))
+
+
+def test_item_that_does_not_fit_leaves_the_others_alone(live, caplog):
+    bad = NewItem(item_id=99, views={"size": ("xl",)})
+    good = [NewItem(item_id=i) for i in range(5, 9)]
+    changed = live.with_changes(changes(5, [*good[:3], bad, *good[3:]]))
+    assert ids(changed) - ids(live) == {5, 6, 7, 8}
+    assert caplog.text.count("a stored item does not fit this bundle and is left out") == 1
+
+
+def test_ids_are_parsed_to_the_type_of_the_bundle(live):
+    assert [live.parsed(item_id) for item_id in ("17", 17, "x", str(FIRST))] == [17, 17, "x", FIRST]
+
+
+def test_folder_that_is_no_bundle_is_told(tmp_path):
+    with pytest.raises(ArtifactError, match="is not a bundle"):
+        Live.opened(Release(1, tmp_path, CREATED.isoformat(), "f"))

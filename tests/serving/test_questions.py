@@ -1,0 +1,53 @@
+"""Bodies as requests to the retriever."""
+
+import pytest
+
+from prismrec.retrieval.request import Condition, Diversity, Filters, Request, SimilarRequest
+from prismrec.serving.live import Live
+from prismrec.serving.questions import query_of, request_of, similar_request_of
+from prismrec.serving.releases import Release
+from prismrec.serving.schemas import ConditionBody, FilterBody, Recommend, Similar
+
+FIRST = 2**60
+
+
+@pytest.fixture
+def live(shop):
+    return Live.opened(Release(1, shop, "2026-05-01", "f"))
+
+
+def test_plain_body_is_a_plain_request(live):
+    assert request_of(Recommend(), (), live) == Request()
+    assert similar_request_of(Similar(item_id="5"), live) == SimilarRequest(5)
+
+
+def test_everything_of_a_body_arrives(live):
+    where = {"price": ConditionBody(max=3)}
+    body = Recommend(
+        history=("7", "x"), k=7, weights={"item": 1.0}, exclude_seen=False, explain=True, diversity=0.5,
+        preferences={"shop": ("north",)}, filters=FilterBody(where=where, allow=("1", 2), block=("3",)),
+    )  # fmt: skip
+    request = request_of(body, ("5", 6), live)
+    assert request.filters.where["price"].model_dump() == Condition(max=3).model_dump()
+    assert request == Request(
+        history=(5, 6, 7, "x"), k=7, weights={"item": 1.0}, exclude_seen=False, explain=True,
+        diversity=Diversity(level=0.5), preferences={"shop": ("north",)},
+        filters=Filters.model_construct(where=dict(where), allow=(1, 2), block=(3,)),
+    )  # fmt: skip
+
+
+def test_everything_of_a_similar_body_arrives(live):
+    body = Similar(item_id=str(FIRST), k=3, weights={"shop": -1.0}, similarity="cosine", explain=True,
+                   diversity=0.25, filters=FilterBody(block=("3",)))  # fmt: skip
+    assert similar_request_of(body, live) == SimilarRequest(
+        FIRST, 3, {"shop": -1.0}, "cosine", Filters.model_construct(where={}, allow=None, block=(3,)),
+        Diversity(level=0.25), True,
+    )  # fmt: skip
+
+
+def test_query_settings_are_the_bundles_where_a_request_says_nothing(live):
+    standard = live.bundle.contents.query
+    assert query_of(Recommend(), standard) is None
+    changed = query_of(Recommend(recency_decay=0.0, history_length=3), standard)
+    assert changed is not None
+    assert changed.model_dump() == {**standard.model_dump(), "recency_decay": 0.0, "history_length": 3}
