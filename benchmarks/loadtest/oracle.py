@@ -159,7 +159,10 @@ def version_of(name: str) -> int:
 
 def _unexplained(item: Json) -> Iterator[str]:
     """Reasons that do not add up to the score."""
-    told = item["explanation"]
+    told = item.get("explanation")
+    if told is None:
+        yield f"no reasons came for {item['item_id']}"
+        return
     total = sum(told["views"].values()) + told["popularity"] + told["repeat"]
     if abs(total - item["score"]) > TOLERANCE:
         yield f"the reasons for {item['item_id']} add up to {total:.5f}, its score is {item['score']:.5f}"

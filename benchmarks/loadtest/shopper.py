@@ -20,6 +20,8 @@ from loadtest.report import Report
 
 _THINK_SECONDS = 0.05
 _ATTEMPTS = 50
+_AGAIN = 0.1
+"""How often events are sent twice, as clients do that are not sure."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,10 @@ class Shopper:
             counted = reply.json()
             if counted["stored"] + counted["known"] != len(items):
                 self._shop.report.problem(f"{len(items)} events were sent, and counted as {counted}")
+        if self._random.random() < _AGAIN:
+            reply = await self._call("events again", "POST", "/v1/events", body)
+            if self._is(reply, 200) and reply.json() != {"stored": 0, "known": len(items)}:
+                self._shop.report.problem(f"{len(items)} events were sent again, and counted as {reply.json()}")
 
     async def _forget(self) -> None:
         user = self._random.choice(self._users)
