@@ -29,13 +29,13 @@ from rich.table import Table
 from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.models.contract import EmbeddingTable
-from prismrec.retrieval.approximate import one_thread
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle_files import BundleContents, read_bundle, write_bundle
-from prismrec.retrieval.index import ItemIndex
-from prismrec.retrieval.index_settings import IndexSettings
+from prismrec.retrieval.index.approximate import one_thread
+from prismrec.retrieval.index.item_index import ItemIndex
+from prismrec.retrieval.index.recall import RecallProbe
+from prismrec.retrieval.index.settings import IndexSettings
 from prismrec.retrieval.matrices import ItemMatrices
-from prismrec.retrieval.recall import RecallProbe
 
 DIM, N_CATEGORIES, N_SHOPS, N_TOPICS, K = 64, 2_000, 5_000, 60, 50
 KINDS = {

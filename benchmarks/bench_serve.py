@@ -36,7 +36,7 @@ from loadtest.server import Memory, Server, free_port, memory_of
 from loadtest.soak import SoakSettings, soak
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.bundle_files import read_index
-from prismrec.retrieval.index_settings import IndexSettings
+from prismrec.retrieval.index.settings import IndexSettings
 from prismrec.retrieval.request import Request
 
 SHAPE = Shape()

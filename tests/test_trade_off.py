@@ -13,7 +13,7 @@ from prismrec.errors import ConfigError
 from prismrec.evaluation.protocols import Results
 from prismrec.models.contract import Recommender
 from prismrec.pipeline import read_tables
-from prismrec.retrieval.diversified import Diversified
+from prismrec.retrieval.diversity.diversified import Diversified
 from prismrec.settings import demo_settings
 from prismrec.trade_off import BY_SCORE, LEVELS, QUOTAS, controls, run
 

@@ -24,7 +24,7 @@ from prismrec.data.vocabulary import Vocabulary
 from prismrec.models.contract import EmbeddingTable
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle, BundleContents
-from prismrec.retrieval.index_settings import IndexSettings
+from prismrec.retrieval.index.settings import IndexSettings
 
 QUERY = QuerySettings(view_weights={"item": 1.0, "category": 0.3, "shop": 0.2}, popularity_weight=0.1)
 

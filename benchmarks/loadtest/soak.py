@@ -27,10 +27,10 @@ from loadtest.server import Server, memory_of
 from loadtest.shopper import Shop, Shopper
 from prismrec.files import whole_folder
 from prismrec.retrieval.bundle import Bundle
-from prismrec.retrieval.index_settings import IndexSettings
-from prismrec.serving.release_files import fingerprint_of
-from prismrec.serving.release_record import read_record
-from prismrec.serving.state import KEPT_EVENTS, State
+from prismrec.retrieval.index.settings import IndexSettings
+from prismrec.serving.releases.files import fingerprint_of
+from prismrec.serving.releases.record import read_record
+from prismrec.serving.state.store import KEPT_EVENTS, State
 
 _USES = 20
 """Requests per connection: without an end, all would be the eldest worker's, which is never killed."""

@@ -24,7 +24,7 @@ from prismrec.models.baselines import BaselinesConfig
 from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.cold_start import ColdStartSettings
-from prismrec.retrieval.index_settings import IndexSettings
+from prismrec.retrieval.index.settings import IndexSettings
 from prismrec.serving.settings import ServeSettings
 from prismrec.training.loop import TrainingSettings
 

@@ -23,7 +23,7 @@ from prismrec.evaluation.tables import Comparison, Experiment, compare
 from prismrec.models.contract import Recommender
 from prismrec.pipeline import TUNING_QUERIES, Fitted, fit, prepare_log, tuned_on
 from prismrec.retrieval.blend import QuerySettings
-from prismrec.retrieval.diversified import Diversified
+from prismrec.retrieval.diversity.diversified import Diversified
 from prismrec.retrieval.request import Diversity
 from prismrec.settings import Settings
 

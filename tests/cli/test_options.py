@@ -8,7 +8,7 @@ from prismrec.cli.options import filters_of, names_of, quotas_of, weights_of
 from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError
-from prismrec.retrieval.filters import ItemFilter
+from prismrec.retrieval.filters.item_filter import ItemFilter
 from prismrec.retrieval.request import Condition
 
 

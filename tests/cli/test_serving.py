@@ -7,9 +7,9 @@ import pytest
 
 from prismrec.cli import serving
 from prismrec.retrieval.bundle import Bundle
-from prismrec.serving import server
-from prismrec.serving.releases import Releases
-from prismrec.serving.state import State
+from prismrec.serving.http import server
+from prismrec.serving.releases.releases import Releases
+from prismrec.serving.state.store import State
 
 
 @pytest.fixture

@@ -38,6 +38,6 @@ def test_values_that_cannot_be_ids_are_refused(value):
 
 
 def test_a_server_starts_without_the_engine():
-    program = "import sys, prismrec.serving.server; print(sorted({'ibis', 'duckdb', 'torch'} & set(sys.modules)))"
+    program = "import sys, prismrec.serving.http.server; print(sorted({'ibis', 'duckdb', 'torch'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"

@@ -74,10 +74,9 @@ def test_similar_asks_with_the_item_view_alone_and_no_prior(lookup):
 
 def test_an_added_item_is_found_behind_the_rows_of_the_bundle(contents):
     empty = Overlay.empty(16, ["category", "shop"])
-    added = Overlay(
-        (NewItem(item_id="new"), NewItem(item_id=FIRST + 4)), np.zeros((2, 16), np.float32), np.zeros((2, 17), np.float32), empty.nodes,
-        np.array([4, 6]), {},
-    )  # fmt: skip
+    items = (NewItem(item_id="new"), NewItem(item_id=FIRST + 4))
+    vectors = np.zeros((2, 17), np.float32)
+    added = Overlay(items, vectors[:, 1:], vectors, empty.nodes, np.array([4, 6]), {})
     lookup = Lookup(contents.vocabularies["item"], added)
     assert lookup.places(["new", FIRST + 4, FIRST + 5, "x", True]).tolist() == [15, 16, 5, -1, -1]
     assert lookup.answerable(FIRST + 4) == 16

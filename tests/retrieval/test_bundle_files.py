@@ -20,7 +20,7 @@ from prismrec.models.contract import EmbeddingTable
 from prismrec.retrieval.blend import MultiViewScorer, QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.bundle_files import read_bundle, read_index, write_bundle
-from prismrec.retrieval.index_settings import IndexSettings
+from prismrec.retrieval.index.settings import IndexSettings
 
 
 def files_of(folder: Path) -> list[str]:

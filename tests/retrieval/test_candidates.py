@@ -8,7 +8,7 @@ from prismrec.retrieval import candidates as module
 from prismrec.retrieval.asked import Lookup, asked
 from prismrec.retrieval.blend import QuerySettings, popularity_prior
 from prismrec.retrieval.candidates import Candidates, Search, Space, repeat_bonus
-from prismrec.retrieval.filters import ItemFilter
+from prismrec.retrieval.filters.item_filter import ItemFilter
 from prismrec.retrieval.overlay import Overlay
 from prismrec.retrieval.request import Condition, Filters, Request
 

@@ -35,10 +35,10 @@ from prismrec.data.vocabulary import Vocabulary
 from prismrec.models.contract import EmbeddingTable
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle, BundleContents
-from prismrec.serving.app import create_app
+from prismrec.serving.http.app import create_app
 from prismrec.serving.service import Service
 from prismrec.serving.settings import ServeSettings
-from prismrec.serving.state import State
+from prismrec.serving.state.store import State
 
 PASSWORD = "pass/word@with:signs"
 

@@ -7,8 +7,8 @@ import pytest
 from prismrec.errors import ArtifactError
 from prismrec.retrieval.request import NewItem, Request
 from prismrec.serving.live import Live
-from prismrec.serving.releases import Release
-from prismrec.serving.state import ItemChanges
+from prismrec.serving.releases.releases import Release
+from prismrec.serving.state.store import ItemChanges
 
 FIRST = 2**60
 CREATED = dt.datetime(2026, 5, 1, tzinfo=dt.UTC)

@@ -5,7 +5,7 @@ import pytest
 from prismrec.retrieval.request import Condition, Diversity, Filters, Request, SimilarRequest
 from prismrec.serving.live import Live
 from prismrec.serving.questions import query_of, request_of, similar_request_of
-from prismrec.serving.releases import Release
+from prismrec.serving.releases.releases import Release
 from prismrec.serving.schemas import ConditionBody, FilterBody, Recommend, Similar
 
 FIRST = 2**60

@@ -12,7 +12,7 @@ from prismrec.serving.live import Live
 from prismrec.serving.schemas import Event, Item, Recommend, Similar
 from prismrec.serving.service import Asked, Service
 from prismrec.serving.settings import ServeSettings
-from prismrec.serving.state import StateError
+from prismrec.serving.state.store import StateError
 
 FIRST = 2**60
 

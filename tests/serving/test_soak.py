@@ -20,7 +20,7 @@ from loadtest.server import Memory
 from loadtest.soak import SoakSettings, soak
 from prismrec.config import build
 from prismrec.retrieval.bundle import Bundle
-from prismrec.retrieval.index_settings import IndexSettings
+from prismrec.retrieval.index.settings import IndexSettings
 from prismrec.retrieval.request import Diversity, Filters, Request, SimilarRequest
 
 SHORT = SoakSettings(seconds=8, warm_up=3, reload_every=1.5, kill_every=3, shoppers=8)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from prismrec.retrieval.filters import ItemFilter
+    from prismrec.retrieval.filters.item_filter import ItemFilter
     from prismrec.retrieval.request import Filters
 
 ConfigFile = Annotated[

@@ -49,7 +49,7 @@ def serve(
     Example: `prismrec serve bundle --port 8080 --set serving.limits.k=100`
     """
     _check_extra()
-    from prismrec.serving.server import prepare, run
+    from prismrec.serving.http.server import prepare, run
 
     given = {"host": host, "port": port, "workers": workers}
     settings = _settings(config, overrides or (), {name: value for name, value in given.items() if value is not None})
@@ -72,7 +72,7 @@ def rollback(
     Example: `prismrec rollback bundle`
     """
     _check_extra()
-    from prismrec.serving.releases import Releases
+    from prismrec.serving.releases.releases import Releases
 
     settings = _settings(config, overrides or (), {})
     source = bundle.resolve()
@@ -86,8 +86,8 @@ def rollback(
 def _fill(config: Path, source: Path, settings: ServeSettings) -> None:
     """Store the latest clicks of every user; those that are stored already are not stored again."""
     from prismrec.inputs import read_tables
-    from prismrec.serving.state import State
-    from prismrec.serving.user_table import load_histories
+    from prismrec.serving.state.store import State
+    from prismrec.serving.state.user_table import load_histories
     from prismrec.settings import read_settings
 
     log, _ = read_tables(read_settings(config))

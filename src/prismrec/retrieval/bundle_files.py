@@ -35,10 +35,11 @@ from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import DataError
 from prismrec.files import sha256, whole_folder
 from prismrec.models.contract import EmbeddingTable
-from prismrec.retrieval.approximate import INDEX
 from prismrec.retrieval.blend import QuerySettings, column_ranges
-from prismrec.retrieval.index import ItemIndex
-from prismrec.retrieval.index_settings import IndexSettings
+from prismrec.retrieval.index.approximate import INDEX
+from prismrec.retrieval.index.item_index import ItemIndex
+from prismrec.retrieval.index.recall import build_index
+from prismrec.retrieval.index.settings import IndexSettings
 from prismrec.retrieval.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
@@ -54,7 +55,6 @@ from prismrec.retrieval.manifest import (
     write_manifest,
 )
 from prismrec.retrieval.matrices import ItemMatrices
-from prismrec.retrieval.recall import build_index
 
 TRAINING_LOG = "training_log.json"
 EVALUATION = "evaluation.json"

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from prismrec.errors import ConfigError
 from prismrec.retrieval.asked import Asked, Places
 from prismrec.retrieval.blend import Similarity, unit_rows
-from prismrec.retrieval.filters import ItemFilter
-from prismrec.retrieval.index import ItemIndex
+from prismrec.retrieval.filters.item_filter import ItemFilter
+from prismrec.retrieval.index.item_index import ItemIndex
 from prismrec.retrieval.matrices import ItemMatrices
 from prismrec.retrieval.overlay import Overlay
 

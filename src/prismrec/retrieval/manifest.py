@@ -14,7 +14,7 @@ from prismrec.config import Section
 from prismrec.errors import ArtifactError, DataError
 from prismrec.files import sha256
 from prismrec.retrieval.blend import QuerySettings, Similarity
-from prismrec.retrieval.index_settings import IndexKind, IndexSettings
+from prismrec.retrieval.index.settings import IndexKind, IndexSettings
 
 SCHEMA_VERSION = 2
 """Rises when an older PrismRec could not read, or would misread, what this one writes. Version 1 had no index."""

@@ -26,10 +26,10 @@ from prismrec.retrieval.blend import Similarity
 from prismrec.retrieval.bundle_files import BundleContents
 from prismrec.retrieval.candidates import Candidates, Search, Space
 from prismrec.retrieval.cold_start import ColdStartSettings
-from prismrec.retrieval.diversity import likeness, pool_size, report, rerank
+from prismrec.retrieval.diversity.rerank import likeness, pool_size, report, rerank
 from prismrec.retrieval.explain import explanations
-from prismrec.retrieval.filters import ItemFilter
-from prismrec.retrieval.index import IndexSettings, ItemIndex
+from prismrec.retrieval.filters.item_filter import ItemFilter
+from prismrec.retrieval.index.item_index import IndexSettings, ItemIndex
 from prismrec.retrieval.matrices import ItemMatrices
 from prismrec.retrieval.overlay import Overlay, Placement
 from prismrec.retrieval.request import Diversity, NewItem, Request, SimilarRequest

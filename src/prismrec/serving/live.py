@@ -12,9 +12,9 @@ from prismrec.errors import PrismRecError
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.request import NewItem, Request, SimilarRequest
 from prismrec.retrieval.retriever import Retriever
-from prismrec.serving.release_files import created_at
-from prismrec.serving.releases import Release
-from prismrec.serving.state import ItemChanges
+from prismrec.serving.releases.files import created_at
+from prismrec.serving.releases.releases import Release
+from prismrec.serving.state.store import ItemChanges
 
 _log = logging.getLogger(__name__)
 

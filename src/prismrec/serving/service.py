@@ -20,11 +20,11 @@ from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.retriever import ItemCard, Retriever
 from prismrec.serving.live import Live
 from prismrec.serving.questions import request_of, similar_request_of
-from prismrec.serving.releases import Release, Releases
+from prismrec.serving.releases.releases import Release, Releases
 from prismrec.serving.schemas import Event as EventBody
 from prismrec.serving.schemas import Item, Recommend, Similar
 from prismrec.serving.settings import ServeSettings
-from prismrec.serving.state import Event, State
+from prismrec.serving.state.store import Event, State
 
 _log = logging.getLogger(__name__)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from pydantic import Field
 
 from prismrec.config import Section
-from prismrec.serving.page_settings import PageSettings
-from prismrec.serving.releases import ReleaseSettings
+from prismrec.serving.page.settings import PageSettings
+from prismrec.serving.releases.releases import ReleaseSettings
 
 
 class LimitSettings(Section):

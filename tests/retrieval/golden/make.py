@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from prismrec.retrieval.bundle import Bundle
-from prismrec.retrieval.index_settings import IndexSettings
+from prismrec.retrieval.index.settings import IndexSettings
 from prismrec.retrieval.manifest import SCHEMA_VERSION
 
 HERE = Path(__file__).parent / f"version_{SCHEMA_VERSION}"
