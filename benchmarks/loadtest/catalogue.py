@@ -93,7 +93,7 @@ def cached_bundle(shape: Shape, index: IndexSettings) -> Path:
     It is made again when anything changed that it is made by; what was made before is removed then.
     """
     kept = Path(tempfile.gettempdir()) / f"prismrec-bench-{index.kind}"
-    made_by = b"".join(path.read_bytes() for path in (Path(__file__), *sorted(_RETRIEVAL.glob("*.py"))))
+    made_by = b"".join(path.read_bytes() for path in (Path(__file__), *sorted(_RETRIEVAL.rglob("*.py"))))
     folder = kept / hashlib.sha256(made_by + f"{shape}{index!r}".encode()).hexdigest()[:12]
     if not folder.exists():
         shutil.rmtree(kept, ignore_errors=True)

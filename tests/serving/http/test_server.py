@@ -48,6 +48,23 @@ def under_load(server, meanwhile, n_clients=4):
     return answered
 
 
+# ---- starting ----
+
+
+def test_worker_keeps_the_collector_of_garbage_from_what_was_imported(shop, tmp_path):
+    program = (
+        "import asyncio, gc\nfrom prismrec.serving.http.server import worker_app\n"
+        "async def main():\n    worker_app()\n    print(len(gc.get_objects()), gc.get_freeze_count())\n"
+        "asyncio.run(main())"
+    )
+    served = json.dumps({"source": str(shop), "settings": {"home": str(tmp_path / "home")}})
+    environment = {**os.environ, "PRISMREC_SERVED": served}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    watched, spared = map(int, done.stdout.split())
+    assert watched < 1_000 < 50_000 < spared
+
+
 # ---- stopping ----
 
 
