@@ -70,7 +70,8 @@ def prismrec() -> Callable[..., Result]:
     """Run the command in this process: `prismrec("train", config, "-o", folder)`."""
 
     def run(*arguments: Any) -> Result:
-        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        nobodys_terminal = {"COLUMNS": None}  # what runs the tests may have a width of its own
+        result = CliRunner(env=nobodys_terminal).invoke(app, [str(argument) for argument in arguments])
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
         return result
