@@ -45,6 +45,7 @@ K, HISTORY = 50, 20
 RATES = (50, 100, 300)
 N_REQUESTS = 2_000
 TOGETHER = 8
+STEP = 1.25
 HELD_MS = 50.0
 """A rate is held while p99 stays below this, and nothing fails."""
 
@@ -74,14 +75,11 @@ def histories() -> list[list[int]]:
     return found
 
 
-def rated(server: Server, bodies: Sequence[bytes], rate: float, seconds: float, rounds: int) -> Load:
-    """The round with the lowest p99."""
-    loads = []
-    for number in range(rounds):
-        before = server.cpu_seconds()
-        load = run(offer(server.port, bodies, rate, seconds, seed=number))
-        loads.append(replace(load, cpu=server.cpu_seconds() - before))
-    return min(loads, key=lambda load: load.percentile(99))
+def round_of(server: Server, bodies: Sequence[bytes], rate: float, seconds: float, seed: int = 0) -> Load:
+    """One round of load, and what it cost the server."""
+    before = server.cpu_seconds()
+    load = run(offer(server.port, bodies, rate, seconds, seed))
+    return replace(load, cpu=server.cpu_seconds() - before)
 
 
 def is_held(load: Load) -> bool:
@@ -92,14 +90,17 @@ def is_held(load: Load) -> bool:
 def measure(name: str, server: Server, bodies: Sequence[bytes], options: argparse.Namespace) -> Measured:
     """Load a server that is ready at each rate, then ever more until it holds no more."""
     ready = server.wait_ready()
-    rated(server, bodies, RATES[0], 1, 1)  # warm
-    loads = [rated(server, bodies, rate, options.seconds, options.rounds) for rate in RATES]
+    round_of(server, bodies, RATES[0], 1)  # warm
+    loads = []
+    for rate in RATES:
+        rounds = [round_of(server, bodies, rate, options.seconds, seed) for seed in range(options.rounds)]
+        loads.append(min(rounds, key=lambda load: load.percentile(99)))
     highest = max((load.rate for load in loads if is_held(load)), default=0.0)
-    rate = float(RATES[-1])
-    while highest == rate:
-        rate = round(1.25 * rate)
-        if is_held(rated(server, bodies, rate, options.seconds / 2, 2)):
-            highest = rate
+    more = float(RATES[-1])
+    while highest == more:
+        more = round(STEP * more)
+        if any(is_held(round_of(server, bodies, more, options.seconds / 2, seed)) for seed in range(2)):
+            highest = more
     return Measured(name, ready, loads, highest, [memory_of(pid) for pid in server.workers])
 
 

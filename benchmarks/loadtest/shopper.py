@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import quote
 
 from loadtest.client import Pool, Reply, request_of
-from loadtest.ledger import Ledger
 from loadtest.oracle import Oracle, Question, version_of
 from loadtest.report import Report
+from loadtest.scene import Scene
 
 _THINK_SECONDS = 0.05
 _ATTEMPTS = 50
@@ -29,19 +29,13 @@ class Shop:
     """What the shoppers share.
 
     Attributes:
-        steady: ids of items that do not change; some are in one of the bundles alone.
-        common: those that are in both.
-        categories: values of the side view "category", the same in both bundles.
         oracle_of: the oracle of a release, by number.
         now: seconds since the soak began.
     """
 
     pool: Pool
-    ledger: Ledger
+    scene: Scene
     report: Report
-    steady: Sequence[str]
-    common: Sequence[str]
-    categories: Sequence[str]
     oracle_of: Callable[[int], Oracle]
     now: Callable[[], float]
 
@@ -75,7 +69,7 @@ class Shopper:
         await self._ask("/v1/recommend", body, history)
 
     async def _similar(self) -> None:
-        item = self._random.choice(self._shop.common)
+        item = self._random.choice(self._shop.scene.common)
         body = {"item_id": item, "k": self._random.randint(1, 30), **self._wishes()}
         await self._ask("/v1/similar", body, ())
 
@@ -92,11 +86,11 @@ class Shopper:
     def _question(self) -> tuple[dict[str, Any], tuple[str, ...]]:
         """A body, and the whole history that the server should reckon with."""
         body: dict[str, Any] = {"k": self._random.randint(1, 50), **self._wishes()}
-        given = self._random.choices(self._shop.steady, k=self._random.choice([0, 1, 5, 20]))
+        given = self._random.choices(self._shop.scene.steady, k=self._random.choice([0, 1, 5, 20]))
         stored: list[str] = []
         if self._random.random() < 0.5:
             user = self._random.choice(self._users)
-            body["user_id"], stored = user, self._shop.ledger.histories[user]
+            body["user_id"], stored = user, self._shop.scene.ledger.histories[user]
             given = given[:2]
         body["history"] = given
         if self._random.random() < 0.1:
@@ -109,12 +103,15 @@ class Shopper:
         if draw < 0.15:
             wishes["weights"] = {"item": 1.0, "category": self._random.uniform(-1, 1)}
         elif draw < 0.3:
-            wishes["filters"] = {"where": {"category": {"any_of": self._random.sample(self._shop.categories, 3)}}}
+            wishes["filters"] = {"where": {"category": {"any_of": self._random.sample(self._shop.scene.categories, 3)}}}
         elif draw < 0.4:
-            where = {"price": {"max": 20.0}, "category": {"none_of": self._random.sample(self._shop.categories, 2)}}
-            wishes["filters"] = {"where": where, "block": self._random.sample(self._shop.common, 5)}
+            where = {
+                "price": {"max": 20.0},
+                "category": {"none_of": self._random.sample(self._shop.scene.categories, 2)},
+            }
+            wishes["filters"] = {"where": where, "block": self._random.sample(self._shop.scene.common, 5)}
         elif draw < 0.45:
-            wishes["filters"] = {"allow": self._random.sample(self._shop.common, 60)}
+            wishes["filters"] = {"allow": self._random.sample(self._shop.scene.common, 60)}
         elif draw < 0.55:
             wishes["diversity"] = self._random.choice([0.3, {"level": 0.5, "quotas": {"category": 2}}])
         elif draw < 0.6:
@@ -135,7 +132,7 @@ class Shopper:
 
     async def _events(self) -> None:
         user = self._random.choice(self._users)
-        items = self._random.choices(self._shop.steady, k=self._random.choice([1, 1, 3]))
+        items = self._random.choices(self._shop.scene.steady, k=self._random.choice([1, 1, 3]))
         events = []
         for item in items:
             self._n_events += 1
@@ -144,7 +141,7 @@ class Shopper:
         body: dict[str, Any] = events[0] if len(events) == 1 else {"events": events}
         reply = await self._call("events", "POST", "/v1/events", body)
         if self._is(reply, 200):
-            self._shop.ledger.histories[user] += items
+            self._shop.scene.ledger.histories[user] += items
             counted = reply.json()
             if counted["stored"] + counted["known"] != len(items):
                 self._shop.report.problem(f"{len(items)} events were sent, and counted as {counted}")
@@ -156,20 +153,20 @@ class Shopper:
     async def _forget(self) -> None:
         user = self._random.choice(self._users)
         if self._is(await self._call("forget", "DELETE", f"/v1/users/{quote(user, safe='')}"), 200):
-            self._shop.ledger.histories[user] = []
+            self._shop.scene.ledger.histories[user] = []
 
     async def _upsert(self) -> None:
-        item, category = self._random.choice(self._items), self._random.choice(self._shop.categories)
+        item, category = self._random.choice(self._items), self._random.choice(self._shop.scene.categories)
         self._n_versions += 1
         columns = {"name": f"version {self._n_versions}", "price": 9.5, "category": category}
-        standing = self._shop.ledger.change(item, self._n_versions, self._shop.now())
+        standing = self._shop.scene.ledger.change(item, self._n_versions, self._shop.now())
         reply = await self._call("upsert", "POST", "/v1/items", {"item_id": item, "columns": columns})
         if self._is(reply, 200):
             standing.acknowledged = self._shop.now()
 
     async def _delete(self) -> None:
         item = self._random.choice(self._items)
-        standing = self._shop.ledger.change(item, None, self._shop.now())
+        standing = self._shop.scene.ledger.change(item, None, self._shop.now())
         reply = await self._call("delete", "DELETE", f"/v1/items/{quote(item, safe='')}")
         if self._is(reply, 200, 404):  # 404: it was deleted before, or is none of this release's
             standing.acknowledged = self._shop.now()
@@ -181,7 +178,7 @@ class Shopper:
         """Ask for a changing item, and compare it with what was promised."""
         sent = self._shop.now()
         reply = await self._call("item", "GET", f"/v1/items/{quote(item, safe='')}")
-        possible = self._shop.ledger.possible(item, sent, self._shop.now())
+        possible = self._shop.scene.ledger.possible(item, sent, self._shop.now())
         if self._is(reply, 200, 404):
             shown = version_of(reply.json()["columns"].get("name", "")) if reply.status == 200 else None
             if shown not in possible:
@@ -192,7 +189,7 @@ class Shopper:
         for item in self._items:
             await self.look_at(item)
         for user in self._users:
-            await self._ask("/v1/recommend", {"user_id": user, "k": 20}, tuple(self._shop.ledger.histories[user]))
+            await self._ask("/v1/recommend", {"user_id": user, "k": 20}, tuple(self._shop.scene.ledger.histories[user]))
 
     # ---- requests ----
 

@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import os
-import random
 import shutil
 import signal
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from loadtest.catalogue import Shape, catalogue
 from loadtest.client import Pool, request_of
-from loadtest.ledger import Ledger
 from loadtest.oracle import Oracle
 from loadtest.report import Report
+from loadtest.scene import Scene
 from loadtest.server import Server, memory_of
 from loadtest.shopper import Shop, Shopper
 from prismrec.files import whole_folder
-from prismrec.retrieval.bundle import Bundle
-from prismrec.retrieval.index.settings import IndexSettings
 from prismrec.serving.releases.files import fingerprint_of
 from prismrec.serving.releases.record import read_record
 from prismrec.serving.state.store import KEPT_EVENTS, State
@@ -46,7 +41,6 @@ class SoakSettings:
     Attributes:
         seconds: of load.
         warm_up: seconds after which memory may not grow any more.
-        kind: which index the two bundles have.
     """
 
     seconds: float = 600
@@ -55,8 +49,6 @@ class SoakSettings:
     kill_every: float = 15
     workers: int = 2
     shoppers: int = 10
-    n_items: int = 3_000
-    kind: str = "ivf"
     seed: int = 0
 
 
@@ -67,11 +59,13 @@ def soak(folder: Path, settings: SoakSettings) -> Report:
         ServerError: the server did not start, or did not end.
     """
     run = _Run(folder, settings)
-    with run.start() as server:
+    with run.server() as server:
+        server.wait_ready()
         asyncio.run(run.load(server))
         server.stop()
     run.check_state()
-    with run.start() as server:
+    with run.server() as server:
+        server.wait_ready()
         asyncio.run(run.look_again(server))
         server.stop()
     run.report.check_broken()
@@ -85,35 +79,16 @@ class _Run:
     def __init__(self, folder: Path, settings: SoakSettings) -> None:
         self._settings = settings
         self._source, self._home, self._log = folder / "bundle", folder / "home", folder / "server.log"
-        self._random = random.Random(settings.seed)
-        self.report = Report()
-        self._ledger = Ledger()
-        self._began = 0.0
-        n = settings.n_items
-        ids = {name: [f"sku/{i:05d}" for i in range(first, first + n)] for name, first in (("a", 0), ("b", n // 10))}
-        bundles = {
-            name: Bundle.write(folder / name, _contents(own, seed, settings))
-            for seed, (name, own) in enumerate(ids.items())
-        }
-        common = [item for item in ids["b"] if item in set(ids["a"])]
-        self._changed, self._common = common[:: n // 40], [c for i, c in enumerate(common) if i % (n // 40)]
-        self._added = [f"new/{i}" for i in range(len(self._changed))]
-        self._users = [f"user {i}" for i in range(10 * settings.shoppers)]
-        versions = {**dict.fromkeys(self._changed, 0), **dict.fromkeys(self._added)}
-        self._ledger.begin(self._users, versions)
-        self._steady = sorted({*ids["a"], *ids["b"]} - set(self._changed))
-        self._bundles = {name: folder / name for name in bundles}
-        self._oracles = {fingerprint_of(b.path): Oracle(b, self._ledger) for b in bundles.values()}
+        self._scene = Scene.set_up(folder, n_users=10 * settings.shoppers)
         self._by_number: dict[int, Oracle] = {}
-        shutil.copytree(self._bundles["a"], self._source)
+        self._began = 0.0
+        self.report = Report()
+        shutil.copytree(self._scene.bundles[0], self._source)
 
-    def start(self) -> Server:
-        """Start a server over the same home, and wait until it is ready."""
-        server = Server.of_bundle(
-            self._source, self._home, self._log, self._settings.workers, settings=["serving.refresh_seconds=0.2"]
-        )
-        server.wait_ready()
-        return server
+    def server(self) -> Server:
+        """A server over the same home, just started."""
+        more = ["serving.refresh_seconds=0.2"]
+        return Server.of_bundle(self._source, self._home, self._log, self._settings.workers, settings=more)
 
     async def load(self, server: Server) -> None:
         """Shoppers and disturbances, all at once, until the time is over."""
@@ -143,16 +118,16 @@ class _Run:
         """What the server left on disk is what it acknowledged, each event once and in its order."""
         state = State.open(f"sqlite:///{self._home / 'state.sqlite'}")
         try:
-            stored = state.histories(self._users, KEPT_EVENTS)
+            stored = state.histories(self._scene.users, KEPT_EVENTS)
             changes = state.changes()
         finally:
             state.close()
-        for user, promised in self._ledger.histories.items():
+        for user, promised in self._scene.ledger.histories.items():
             if stored[user] != promised:
                 self.report.problem(f"{user}: {len(promised)} events were acknowledged, {len(stored[user])} are stored")
         versions = {item.item_id: item.columns["name"] for item in changes.upserted}
-        for item in self._ledger.changing:
-            last = self._ledger.last(item)
+        for item in self._scene.ledger.changing:
+            last = self._scene.ledger.last(item)
             if last and versions.get(item) != f"version {last}":
                 self.report.problem(f"{item}: version {last} was acknowledged, stored is {versions.get(item)!r}")
             elif last is None and item in versions:
@@ -168,10 +143,9 @@ class _Run:
         return Pool(server.port, 2 * self._settings.shoppers, _USES)
 
     def _shoppers(self, pool: Pool) -> list[Shopper]:
-        categories = [f"category {i}" for i in range(_shape(self._settings, 0).n_categories)]
-        shop = Shop(pool, self._ledger, self.report, self._steady, self._common, categories, self._oracle_of, self._now)
-        n, items = self._settings.shoppers, [*self._changed, *self._added]
-        return [Shopper(shop, self._users[i::n], items[i::n], self._settings.seed + i) for i in range(n)]
+        shop = Shop(pool, self._scene, self.report, self._oracle_of, self._now)
+        n, scene = self._settings.shoppers, self._scene
+        return [Shopper(shop, scene.users[i::n], scene.changing[i::n], self._settings.seed + i) for i in range(n)]
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time() - self._began
@@ -179,8 +153,9 @@ class _Run:
     def _oracle_of(self, release: int) -> Oracle:
         if release not in self._by_number:
             kept = read_record(self._home).release(release)
-            assert kept is not None, f"release {release} answered, and is not on disk"
-            self._by_number[release] = self._oracles[kept.fingerprint]
+            if kept is None:
+                raise LookupError(f"release {release} answered, and is not on disk")
+            self._by_number[release] = self._scene.oracles[kept.fingerprint]
         return self._by_number[release]
 
     # ---- disturbances ----
@@ -191,26 +166,26 @@ class _Run:
         while True:
             await asyncio.sleep(self._settings.reload_every)
             number += 1
-            name = "ab"[number % 2]
+            bundle = self._scene.bundles[number % 2]
             if number % 3 == 0:
-                await self._put(name, broken=True)
+                await self._put(bundle, broken=True)
                 await self._operate(operator, 409)
                 self.report.refusals += 1
-            await self._put(name)
+            await self._put(bundle)
             if number % 2:
                 await self._operate(operator, 200)
-            wanted = fingerprint_of(self._bundles[name])
+            wanted = fingerprint_of(bundle)
             if await self._comes(lambda wanted=wanted: self._served() == wanted):
                 self.report.reloads += 1
             else:
-                self.report.problem(f"bundle {name} was not adopted within {ADOPTED_SECONDS:g} s")
+                self.report.problem(f"bundle {bundle.name} was not adopted within {ADOPTED_SECONDS:g} s")
 
-    async def _put(self, name: str, broken: bool = False) -> None:
-        """A copy of a bundle in the place of the source, in one step; a broken one lacks its last byte somewhere."""
+    async def _put(self, bundle: Path, broken: bool = False) -> None:
+        """A copy of a bundle in the place of the source, in one step; a broken one lacks a byte of its largest file."""
 
         def put() -> None:
             with whole_folder(self._source) as folder:
-                shutil.copytree(self._bundles[name], folder, dirs_exist_ok=True)
+                shutil.copytree(bundle, folder, dirs_exist_ok=True)
                 if broken:
                     largest = max(folder.rglob("*.npy"), key=lambda file: file.stat().st_size)
                     os.truncate(largest, largest.stat().st_size - 1)
@@ -230,7 +205,7 @@ class _Run:
         kept = record.release(record.current)
         if kept is None:
             return ""
-        self._by_number[record.current] = self._oracles[kept.fingerprint]
+        self._by_number[record.current] = self._scene.oracles[kept.fingerprint]
         return kept.fingerprint
 
     async def _kill_workers(self, server: Server) -> None:
@@ -264,14 +239,6 @@ class _Run:
                 return True
             await asyncio.sleep(0.05)
         return False
-
-
-def _shape(settings: SoakSettings, seed: int) -> Shape:
-    return Shape(settings.n_items, n_categories=40, n_shops=100, n_clusters=60, dim=16, seed=seed)
-
-
-def _contents(ids: Sequence[str], seed: int, settings: SoakSettings) -> Any:
-    return catalogue(_shape(settings, seed), list(ids), IndexSettings(kind=settings.kind, recall_floor=0))
 
 
 __all__ = ["ADOPTED_SECONDS", "SoakSettings", "soak"]
