@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "prismrec"
 STAGES = [
     "errors", "config", "files", "data", "graphs", "models", "training", "evaluation", "retrieval", "serving",
-    "settings", "inputs", "pipeline", "contenders", "cold_placements", "cold_contenders", "trade_off",
+    "settings", "inputs", "fitting", "pipeline", "contenders", "cold_placements", "cold_contenders", "trade_off",
     "cli", "__main__", "__init__",
 ]  # fmt: skip
 HEAVY = ["torch", "ibis", "duckdb", "numba", "pandas", "scipy", "faiss", "plotly", "typer", "fastapi"]

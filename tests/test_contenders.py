@@ -12,8 +12,9 @@ from prismrec.data.splits import split, validation_split
 from prismrec.errors import ConfigError
 from prismrec.evaluation.queries import queries_from
 from prismrec.evaluation.tuning import tune
+from prismrec.fitting import fit
+from prismrec.inputs import read_tables
 from prismrec.models.baselines import BaselinesConfig
-from prismrec.pipeline import fit, read_tables
 from prismrec.settings import demo_settings
 
 FAST = [

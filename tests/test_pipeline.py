@@ -9,28 +9,24 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from prismrec import pipeline
+from prismrec import fitting
 from prismrec.data.bundled import bundled_paths
 from prismrec.data.sequences import Sequences
 from prismrec.data.splits import split
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ArtifactError, ConfigError, DataError
 from prismrec.evaluation.queries import Queries, queries_from
-from prismrec.pipeline import (
-    contents_of,
+from prismrec.fitting import (
     fingerprint_of,
     fit,
-    prepare_log,
     query_space,
-    read_tables,
-    run_folder_of,
     settled,
-    train,
-    train_prepared,
     tune_query,
     tuned_on_last_items,
     validation_score,
 )
+from prismrec.inputs import prepare_log, read_tables
+from prismrec.pipeline import contents_of, run_folder_of, train, train_prepared
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.settings import build_settings, demo_settings
@@ -119,7 +115,7 @@ def test_tuning_trains_without_each_users_last_item(shop, monkeypatch):
         seen.append(data)
         return fit(data, *rest, **named)
 
-    monkeypatch.setattr(pipeline, "fit", noted)
+    monkeypatch.setattr(fitting, "fit", noted)
     chosen, metrics = tuned_on_last_items(log, items, settings)
     whole, part = prepare_log(log, items, settings), seen[0]
     assert len(seen) == 1
@@ -184,7 +180,7 @@ def test_validation_score_is_the_mean_of_a_smooth_hit_rate(fitted, monkeypatch):
     assert validation_score(ByNumber(), asked, data) == pytest.approx(expected)
     without_seen = queries_of([[59]], [[58]], exclude_seen=True)
     assert validation_score(ByNumber(), without_seen, data) == pytest.approx(1.0)
-    monkeypatch.setattr(pipeline, "SCORES_AT_ONCE", 60)  # one query at a time
+    monkeypatch.setattr(fitting, "SCORES_AT_ONCE", 60)  # one query at a time
     assert validation_score(ByNumber(), asked, data) == pytest.approx(expected)
     assert validation_score(ByNumber(), queries_of([], []), data) == 0
 
@@ -218,7 +214,7 @@ def test_tuning_a_query_never_ends_below_its_start_and_leaves_the_vectors(fitted
 def test_early_stopping_sets_the_epochs_of_the_model_that_is_trained_on_everything(shop, tmp_path, monkeypatch):
     settings, (clicks, items) = settings_with("training.epochs=9", "training.patience=2"), shop(0, 12)
     scores = chain([0.5, 0.6, 0.4, 0.3], repeat(0.5))  # best after the second epoch; all queries alike
-    monkeypatch.setattr(pipeline, "validation_score", lambda *arguments: next(scores))
+    monkeypatch.setattr(fitting, "validation_score", lambda *arguments: next(scores))
     bundle = train(settings, tmp_path / "bundle", interactions=clicks, items=items)
     assert [record["epoch"] for record in bundle.contents.training_log] == [1, 2]
     assert bundle.contents.config["training"]["patience"] == 2  # what was asked for is what is kept

@@ -11,8 +11,8 @@ from prismrec import trade_off
 from prismrec.data.bundled import bundled_paths
 from prismrec.errors import ConfigError
 from prismrec.evaluation.protocols import Results
+from prismrec.inputs import read_tables
 from prismrec.models.contract import Recommender
-from prismrec.pipeline import read_tables
 from prismrec.retrieval.diversity.diversified import Diversified
 from prismrec.settings import demo_settings
 from prismrec.trade_off import BY_SCORE, LEVELS, QUOTAS, controls, run

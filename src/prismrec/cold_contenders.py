@@ -33,18 +33,11 @@ from prismrec.evaluation.queries import Queries, queries_from
 from prismrec.evaluation.ranking import rank
 from prismrec.evaluation.tables import Experiment, compare
 from prismrec.evaluation.tuning import Space, replaced, tune
+from prismrec.fitting import HISTORY_LENGTHS, RECENCY_DECAYS, TUNING_QUERIES, Fitted, fit, query_space
+from prismrec.inputs import prepare_log
 from prismrec.models.baselines import RandomOrder
 from prismrec.models.baselines.category_popularity import CategoryPopularity, CategoryPopularityConfig
-from prismrec.pipeline import (
-    HISTORY_LENGTHS,
-    RECENCY_DECAYS,
-    TUNING_QUERIES,
-    Fitted,
-    contents_of,
-    fit,
-    prepare_log,
-    query_space,
-)
+from prismrec.pipeline import contents_of
 from prismrec.retrieval.node_effects import known_nodes
 from prismrec.settings import Settings
 

@@ -21,18 +21,11 @@ from prismrec.evaluation.protocols import Results, evaluate, pooled
 from prismrec.evaluation.queries import Queries, queries_from
 from prismrec.evaluation.tables import Comparison, Experiment, compare
 from prismrec.evaluation.tuning import Space, replaced, tune
+from prismrec.fitting import HISTORY_LENGTHS, RECENCY_DECAYS, TUNING_QUERIES, fit, tuned_on, validation_score
+from prismrec.inputs import prepare_log
 from prismrec.models.baselines import BaselinesConfig, build_baseline
 from prismrec.models.contract import Recommender
 from prismrec.models.history import asked_with, fit_settings
-from prismrec.pipeline import (
-    HISTORY_LENGTHS,
-    RECENCY_DECAYS,
-    TUNING_QUERIES,
-    fit,
-    prepare_log,
-    tuned_on,
-    validation_score,
-)
 from prismrec.settings import Settings
 
 M2GRL = "m2grl"

@@ -20,8 +20,9 @@ from prismrec.evaluation.lists import Catalogue
 from prismrec.evaluation.protocols import Results, evaluate, pooled
 from prismrec.evaluation.queries import Queries, queries_from
 from prismrec.evaluation.tables import Comparison, Experiment, compare
+from prismrec.fitting import TUNING_QUERIES, Fitted, fit, tuned_on
+from prismrec.inputs import prepare_log
 from prismrec.models.contract import Recommender
-from prismrec.pipeline import TUNING_QUERIES, Fitted, fit, prepare_log, tuned_on
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.diversity.diversified import Diversified
 from prismrec.retrieval.request import Diversity

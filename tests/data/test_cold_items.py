@@ -16,7 +16,7 @@ from prismrec.data.sessions import SessionSettings, clean
 from prismrec.data.splits import SplitSettings, split
 from prismrec.data.views import ViewSettings
 from prismrec.errors import ConfigError, DataError
-from prismrec.pipeline import fingerprint_of
+from prismrec.fitting import fingerprint_of
 
 MINUTE = 60_000_000
 BACKEND = engine.connect(threads=1)

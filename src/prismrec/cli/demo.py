@@ -82,8 +82,9 @@ def _train(
 ) -> tuple[Bundle, PreparedData]:
     """The final model, asked as the comparison tuned it: nothing is tuned twice."""
     from prismrec.contenders import M2GRL
+    from prismrec.fitting import fit
     from prismrec.inputs import prepare_log
-    from prismrec.pipeline import contents_of, fit
+    from prismrec.pipeline import contents_of
     from prismrec.retrieval.blend import QuerySettings
     from prismrec.retrieval.bundle import Bundle
     from prismrec.training.progress import make_progress
