@@ -9,6 +9,7 @@ from prismrec.retrieval.asked import Lookup, asked
 from prismrec.retrieval.blend import QuerySettings, popularity_prior
 from prismrec.retrieval.candidates import Candidates, Search, Space, repeat_bonus
 from prismrec.retrieval.filters.item_filter import ItemFilter
+from prismrec.retrieval.index.item_index import ItemIndex
 from prismrec.retrieval.overlay import Overlay
 from prismrec.retrieval.request import Condition, Filters, Request
 
@@ -46,10 +47,46 @@ def by_hand(search, a):
 def test_masked_and_optimistic_search_find_the_same(search, bundle, monkeypatch):
     a = request(search, bundle, 3, 5, 8)
     [optimistic] = search.best([a], [6])
-    monkeypatch.setattr(module, "MASKED_FROM", 0)
+    monkeypatch.setattr(search, "_is_plain", lambda a: False)
     [masked] = search.best([a], [6])
     assert optimistic.places.tolist() == masked.places.tolist() == by_hand(search, a)[:6]
     assert optimistic.scores == pytest.approx(masked.scores)
+
+
+def test_more_seen_items_among_the_best_than_reckoned_with_cost_no_answers(search, bundle, monkeypatch):
+    monkeypatch.setattr(module, "SPARE", 1)
+    best = by_hand(search, request(search, bundle))
+    a = request(search, bundle, filters=Filters(block=tuple(FIRST + i for i in best[:6])))
+    [found] = search.best([a], [5])
+    assert found.places.tolist() == best[6:11]
+
+
+@pytest.fixture
+def searches(monkeypatch):
+    """How many queries and candidates the index was asked for, search by search."""
+    made = []
+    index_search = ItemIndex.search
+
+    def watched(index, queries, k, allowed=None):
+        made.append((len(queries), k))
+        return index_search(index, queries, k, allowed)
+
+    monkeypatch.setattr(ItemIndex, "search", watched)
+    return made
+
+
+def test_a_long_history_is_not_asked_for_on_top(search, bundle, searches, monkeypatch):
+    monkeypatch.setattr(module, "SPARE", 2)
+    search.best([request(search, bundle, *range(9))], [3])
+    assert searches[0] == (1, 5)
+
+
+def test_requests_that_want_few_do_not_pay_for_those_that_want_many(search, bundle, searches, monkeypatch):
+    monkeypatch.setattr(module, "FEW", 4)
+    many = [request(search, bundle, 1), request(search, bundle, 2), request(search, bundle)]
+    found = search.best(many, [3, 9, 2])
+    assert searches == [(2, 4), (1, 10)]
+    assert [c.places.tolist() for c in found] == [by_hand(search, a)[:n] for a, n in zip(many, [3, 9, 2], strict=True)]
 
 
 def test_requests_of_different_sizes_share_one_search(search, bundle):

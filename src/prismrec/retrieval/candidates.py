@@ -6,7 +6,7 @@ request with filters, or one whose drops leave too few, is searched with a mask.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -21,11 +21,14 @@ from prismrec.retrieval.index.item_index import ItemIndex
 from prismrec.retrieval.matrices import ItemMatrices
 from prismrec.retrieval.overlay import Overlay
 
-MASKED_FROM = 2_000
-"""From so many unanswerable items on, a request is searched with a mask instead of asking for so many more."""
-
 SPARE = 64
-"""How many removed items are reckoned with among the best of a query."""
+"""How many items that one has seen, and how many that were removed, are reckoned with among the best of a query.
+
+All of them would be safe, but a thousand items of one history would make the search of a whole batch twice as dear.
+"""
+
+FEW = 256
+"""Up to so many candidates a search costs about the same; ten times as many make it three times as dear."""
 
 LARGEST = 1e12
 """What no entry of a query may reach: float32 scores stay finite."""
@@ -109,10 +112,7 @@ class Search:
         """The `sizes[i]` best candidates of each request, repeat bonus included; fewer only where fewer match."""
         queries = [self.space.query(a) for a in asked]
         found: list[Candidates | None] = [None] * len(asked)
-        together = [i for i, a in enumerate(asked) if self._is_plain(a)]
-        if together:
-            wanted = [_reach(asked[i], sizes[i]) + len(asked[i].unanswered) for i in together]
-            reach = min(max(wanted) + min(len(self._hidden), SPARE), self.space.n_items)
+        for together, reach in self._searches(asked, sizes):
             indices, scores = self.space.index.search(np.stack([queries[i] for i in together]), reach)
             for row, i in enumerate(together):
                 kept = self._kept(indices[row], asked[i])
@@ -124,12 +124,27 @@ class Search:
             whole.append(self._merged(a, query, base).first(size))
         return whole
 
+    def _searches(self, asked: Sequence[Asked], sizes: Sequence[int]) -> Iterator[tuple[list[int], int]]:
+        """Which requests without filters to search together, and how many candidates to find for each of them.
+
+        They all get as many as the one that wants most, so those that want few are searched apart from the others.
+        """
+        spare = min(len(self._hidden), SPARE)
+        wanted = {
+            i: _reach(a, size) + min(len(a.unanswered), SPARE) + spare
+            for i, (a, size) in enumerate(zip(asked, sizes, strict=True))
+            if self._is_plain(a)
+        }
+        for together in ([i for i in wanted if wanted[i] <= FEW], [i for i in wanted if wanted[i] > FEW]):
+            if together:
+                yield together, min(max(wanted[i] for i in together), self.space.n_items)
+
     @property
     def _hidden(self) -> Places:
         return self.space.overlay.hidden
 
     def _is_plain(self, a: Asked) -> bool:
-        return not a.filters.where and a.allowed is None and len(a.unanswered) < MASKED_FROM
+        return not a.filters.where and a.allowed is None
 
     def _kept(self, indices: Places, a: Asked) -> NDArray[np.bool_]:
         """Which of the found rows may be answered; -1 pads the end."""
