@@ -3,6 +3,7 @@
 import asyncio
 import json
 import threading
+import time
 
 import pytest
 from hypothesis import given
@@ -46,6 +47,12 @@ def test_depth_of_broken_json_is_bounded_too():
     assert depth_exceeds(b"[" * 1000, 100)
     assert depth_exceeds(b'{"a":' * 1000, 100)
     assert not depth_exceeds(b']"[[[' * 50, 100)
+
+
+def test_text_that_never_ends_is_read_once():
+    started = time.process_time()
+    assert not depth_exceeds(b"[]" * 40 + b'"' + b'\\"' * 500_000, 32)
+    assert time.process_time() - started < 5, "trying again from every quote takes an hour"
 
 
 def test_deep_bodies_are_refused(make_api):

@@ -19,7 +19,8 @@ BodyT = TypeVar("BodyT")
 UNHURRIED = ("/admin/", "/health", "/ready", "/metrics")
 """Paths that are answered however busy the server is; reloading may take as long as it takes."""
 
-_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+_STRUCTURE = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[{]|[\]}]', re.DOTALL)
+"""Texts, read once: one that never ends is taken as it is, not tried again from every quote in it; and brackets."""
 
 
 class LimitTraffic:
