@@ -163,6 +163,10 @@ def test_quotas_hold_at_every_level_and_the_list_is_refilled(method):
         assert found == [0, 1, 3, 4, 5]
 
 
+def test_quota_beyond_all_items_holds_nobody_back():
+    assert spread(FALLING, np.eye(8), 0, 5, nodes={"shop": SHOPS}, quotas={"shop": 10**30}) == [0, 1, 2, 3, 4]
+
+
 def test_quotas_of_several_views_hold_together():
     nodes = {"shop": SHOPS, "size": SIZES}
     assert spread(FALLING, np.eye(8), 0, 8, nodes=nodes, quotas={"shop": 2, "size": 1}) == [0, 1, 7]

@@ -136,7 +136,7 @@ def _slots(
         distinct, slots = np.unique(rows.values, return_inverse=True)
         values.append(slots + n_slots)
         owners.append(np.repeat(np.arange(len(order)), rows.lengths))
-        room.append(np.full(len(distinct), quota, np.int64))
+        room.append(np.full(len(distinct), min(quota, len(order)), np.int64))  # any larger one holds nobody back
         n_slots += len(distinct)
     owner = np.concatenate(owners)
     by_owner = np.argsort(owner, kind="stable")
