@@ -204,9 +204,15 @@ def test_events_make_a_history_for_every_worker(opened):
     assert other.histories(["u"], 1) == {"u": (FIRST,)}
 
 
-@pytest.mark.parametrize(("spelt", "forgotten"), [("7", 2), ("-7", 1), ("07", 1), ("u", 1), ("٧", 0)])
+@pytest.mark.parametrize(
+    ("spelt", "forgotten"),
+    [
+        ("7", 2), ("-7", 1), ("07", 1), ("u", 1), ("٧", 0), ("--7", 1), ("-", 0), ("0", 1), (str(2**64 - 1), 1),
+        (str(2**64), 0), ("9" * 300, 0),
+    ],
+)  # fmt: skip
 def test_user_is_forgotten_as_text_and_as_number(service, spelt, forgotten):
-    for user in (7, "7", -7, "07", "u"):
+    for user in (7, "7", -7, "07", "u", "--7", 0, 2**64 - 1):
         service.record([Event(user_id=user, item_id=1)])
     assert service.forget(spelt) == forgotten
 

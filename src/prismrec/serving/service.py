@@ -8,6 +8,7 @@ reference. A change is in the database before the model shows it, so what was ac
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,12 +22,15 @@ from prismrec.retrieval.retriever import ItemCard, Retriever
 from prismrec.serving.live import Live
 from prismrec.serving.questions import request_of, similar_request_of
 from prismrec.serving.releases.releases import Release, Releases
+from prismrec.serving.schemas import LARGEST_ID, LEAST_ID, Item, Recommend, Similar
 from prismrec.serving.schemas import Event as EventBody
-from prismrec.serving.schemas import Item, Recommend, Similar
 from prismrec.serving.settings import ServeSettings
 from prismrec.serving.state.store import Event, State
 
 _log = logging.getLogger(__name__)
+
+_INTEGER = re.compile(r"0|-?[1-9][0-9]{0,19}")
+"""A number as JSON writes it; 20 digits hold any of 64 bits."""
 
 
 @dataclass(frozen=True)
@@ -161,8 +165,9 @@ class Service:
             How many events there were.
         """
         spellings: list[Any] = [user_id]
-        if user_id.lstrip("-").isdecimal() and str(int(user_id)) == user_id:
-            spellings.append(int(user_id))
+        if _INTEGER.fullmatch(user_id):
+            number = int(user_id)
+            spellings += [number] if LEAST_ID <= number <= LARGEST_ID else []
         return sum(map(self.state.forget, spellings))
 
     # ---- items ----
