@@ -1,10 +1,16 @@
 """A release with item changes: which are taken, and that none spoils another."""
 
 import datetime as dt
+import uuid
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
+from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ArtifactError
+from prismrec.models.contract import EmbeddingTable
+from prismrec.retrieval.bundle import Bundle, BundleContents
 from prismrec.retrieval.request import NewItem, Request
 from prismrec.serving.live import Live
 from prismrec.serving.releases.releases import Release
@@ -70,6 +76,24 @@ def test_item_that_does_not_fit_leaves_the_others_alone(live, caplog):
 
 def test_ids_are_parsed_to_the_type_of_the_bundle(live):
     assert [live.parsed(item_id) for item_id in ("17", 17, "x", str(FIRST))] == [17, 17, "x", FIRST]
+
+
+def test_changes_of_uuids_come_as_text_and_count(tmp_path):
+    one, other, new = (uuid.UUID(int=2**100 + i) for i in range(3))
+    rows = np.eye(2, dtype=np.float32)
+    contents = BundleContents(
+        vectors={"item": EmbeddingTable(rows, rows)},
+        vocabularies={"item": Vocabulary.from_ids([one, other], [2, 1])},
+        item_columns=pa.table({"name": ["lamp", "chair"]}),
+    )
+    Bundle.write(tmp_path / "bundle", contents)
+    live = Live.opened(Release(1, tmp_path / "bundle", CREATED.isoformat(), "f"))
+    items = [NewItem(item_id=str(new), columns={"name": "new"}), NewItem(item_id=str(one), columns={"name": "changed"})]
+    changed = live.with_changes(changes(3, items, [str(other)]))
+    assert ids(changed) == {one, new}
+    assert changed.retriever.item(one).columns["name"] == "changed"
+    old = live.with_changes(changes(2, items, seconds=-1))
+    assert old.retriever.item(one).columns["name"] == "lamp", "it was trained later than it was stored"
 
 
 def test_folder_that_is_no_bundle_is_told(tmp_path):

@@ -54,11 +54,16 @@ class Live:
         """The same with newer item changes; items that were trained later than they were stored stay as trained."""
         if changes.number == self.changes:
             return self
-        upserted = zip(changes.upserted, changes.upserted_at, strict=True)
+        upserted = zip(map(self._own, changes.upserted), changes.upserted_at, strict=True)
         retriever = _upserted(self.retriever, [item for item, when in upserted if self._is_news(item, when)])
         if changes.deleted:
-            retriever = retriever.without(changes.deleted)
+            retriever = retriever.without([self.parsed(item_id) for item_id in changes.deleted])
         return replace(self, retriever=retriever, changes=changes.number)
+
+    def _own(self, item: NewItem) -> NewItem:
+        """A stored item under its id as the bundle has it: the state keeps UUIDs as text."""
+        item_id = self.parsed(item.item_id)
+        return item if item_id is item.item_id else item.model_copy(update={"item_id": item_id})
 
     def _is_news(self, item: NewItem, upserted_at: float) -> bool:
         """Whether a stored item says more than the bundle does."""
