@@ -1,6 +1,7 @@
 """Values against conditions, without any items: types, conversions, and a plain definition in Python."""
 
 import datetime as dt
+import time
 import uuid
 
 import numpy as np
@@ -127,3 +128,38 @@ def test_moments_are_compared_as_python_compares_them(column, low, high, days):
             value is not None and (not low or value.date() >= low) and (not high or value <= high) for value in column
         ]
         assert np.asarray(found.between).tolist() == inside
+
+
+MOMENTS = st.datetimes(dt.datetime(2020, 1, 1), dt.datetime(2020, 1, 9)).map(
+    lambda moment: moment.replace(microsecond=0)
+)
+
+
+@given(
+    column=st.lists(st.none() | MOMENTS, max_size=12),
+    days=st.lists(st.dates(dt.date(2020, 1, 1), dt.date(2020, 1, 9)), max_size=5),
+    moments=st.lists(MOMENTS, max_size=5),
+    unit=st.sampled_from(["s", "ms", "us", "ns"]),
+)
+def test_days_and_moments_are_found_in_one_look(column, days, moments, unit):
+    kind, values = comparable(pa.timestamp(unit)), pa.array(column, pa.timestamp(unit))
+    asked = [
+        *(day.isoformat() for day in days),
+        *(moment.isoformat() for moment in moments),
+        "0001-01-01",
+        "9999-12-31",
+    ]
+    found = condition_masks(stored_values(values, kind), kind, Condition(any_of=asked), "column 'at'").any_of
+    expected = [value is not None and (value.date() in days or value in moments) for value in column]
+    assert np.asarray(found).tolist() == expected
+
+
+def test_a_thousand_days_cost_hardly_more_than_one():
+    kind = comparable(pa.date32())
+    values = stored_values(pa.array(np.arange(200_000) % 20_000, pa.int32()).cast(pa.date32()), kind)
+    days = [(dt.date(1970, 1, 1) + dt.timedelta(days=2 * day)).isoformat() for day in range(1000)]
+    started = time.process_time()
+    found = condition_masks(values, kind, Condition(any_of=days), "column 'day'").any_of
+    assert time.process_time() - started < 0.3
+    assert found is not None
+    assert np.flatnonzero(found).tolist() == [i for i in range(200_000) if i % 20_000 < 2000 and i % 2 == 0]

@@ -168,12 +168,23 @@ class _Compared:
         """Which values equal one of those wanted; a day stands for all times in it."""
         spans = [self._span(value) for value in wanted]
         if self.kind.kind == "time":
-            inside = np.zeros(len(self.values), np.bool_)
-            for low, high in spans:
-                inside |= self._within(low, high)
-            return inside
+            return self._within_any(spans)
         exact = [low for low, high in spans if low == high and _fits(low, self.kind)]
         return _as_mask(pc.is_in(self.values, value_set=pa.array(exact, self.kind.stored)))
+
+    def _within_any(self, spans: Sequence[tuple[int, int]]) -> Mask:
+        """Which values lie in one of the spans: a value does where the furthest end of the spans begun by then does."""
+        inside = np.zeros(len(self.values), np.bool_)
+        limits = np.iinfo(np.int64)
+        held = sorted((max(low, limits.min), min(high, limits.max)) for low, high in spans)
+        held = [(low, high) for low, high in held if low <= high]
+        if held:
+            lows, highs = np.array(held, np.int64).T
+            ticks = self.values.fill_null(0).to_numpy()
+            begun = np.searchsorted(lows, ticks, side="right")
+            inside = (begun > 0) & (np.maximum.accumulate(highs)[begun - 1] >= ticks)
+            inside &= _as_mask(self.values.is_valid())
+        return inside
 
     def between(self, low: Any, high: Any) -> Mask:
         """Which values lie from low to high, both included; None leaves a side open."""
