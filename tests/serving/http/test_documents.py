@@ -20,7 +20,7 @@ from prismrec.serving.releases.releases import Release
 from prismrec.serving.service import Answered
 
 LARGE = 2**53 + 1
-REASONS = Explanation(views={"item": 0.5}, popularity=0.25, repeat=0.0, history=((LARGE, 0.5),))
+REASONS = Explanation(views={"item": 0.5}, popularity=0.25, repeat=0.0, history=((LARGE, 0.5),), preferences=0.125)
 FOUND = Recommendations(
     items=(Recommendation(LARGE, 0.75, {"price": 2, "code": LARGE, "tags": [LARGE, "x"]}, REASONS),),
     unknown_ids=("x", 7),
@@ -38,6 +38,7 @@ def test_list_document_is_a_list_answer():
             "columns": {"price": 2, "code": LARGE, "tags": [LARGE, "x"]},
             "explanation": {
                 "views": {"item": 0.5}, "popularity": 0.25, "repeat": 0.0, "history": [(LARGE, 0.5)],
+                "preferences": 0.125,
             },
         }],
         "unknown_ids": ["x", 7],

@@ -31,6 +31,7 @@ class ExplanationDocument(BaseModel):
     popularity: float = Field(description="share of the popularity prior")
     repeat: float = Field(description="the bonus for having been in the history")
     history: list[tuple[int | str, float]] = Field(description="what each item of the history adds, strongest first")
+    preferences: float = Field(description="what declared preferences add; with `history`, a breakdown of `views`")
 
 
 class FoundItem(BaseModel):
@@ -205,6 +206,7 @@ def _explanation(explanation: Explanation, identity: Identity) -> dict[str, Any]
         "popularity": explanation.popularity,
         "repeat": explanation.repeat,
         "history": [(identity(item_id), share) for item_id, share in explanation.history],
+        "preferences": explanation.preferences,
     }
 
 
