@@ -48,13 +48,25 @@ def test_failure_is_told_once_and_again_when_it_is_another_one(parts, caplog):
         asyncio.run(look())
     told = [record.getMessage() for record in caplog.records]
     assert told == ["cannot refresh: gone", "cannot refresh: gone", "cannot refresh: worse"]
+    assert not any(record.exc_info for record in caplog.records)
     assert value(metrics, "prismrec_refresh_failures_total") == 5
     assert value(metrics, "prismrec_release") == 4
 
 
-def test_looks_go_on_after_a_failure_until_they_are_cancelled(parts):
+def test_failure_that_nobody_thought_of_is_told_with_its_traceback(parts, caplog):
+    service, metrics, refresher = parts
+    service.error = FileNotFoundError("a folder went while it was listed")
+    with caplog.at_level(logging.ERROR, "prismrec.serving.http.app"):
+        asyncio.run(refresher.once())
+    assert caplog.records[0].getMessage() == "cannot refresh: FileNotFoundError: a folder went while it was listed"
+    assert caplog.records[0].exc_info
+    assert value(metrics, "prismrec_refresh_failures_total") == 1
+
+
+@pytest.mark.parametrize("error", [ArtifactError("gone"), OSError("disk"), KeyError("nobody thought of it")])
+def test_looks_go_on_after_a_failure_until_they_are_cancelled(parts, error):
     service, _, refresher = parts
-    service.error = ArtifactError("gone")
+    service.error = error
 
     async def look():
         task = asyncio.create_task(refresher.again_and_again(0.01))

@@ -127,15 +127,17 @@ class Refresher:
         self._told = ""
 
     async def once(self) -> None:
-        """Look now; what fails is counted, and told once, not twice a second."""
-        told = ""
-        try:
-            await asyncio.get_running_loop().run_in_executor(self._thread, self._service.refresh)
-        except PrismRecError as error:
-            self._metrics.refresh_failures.inc()
+        """Look now; what fails, whatever it is, is counted, and told once, not twice a second: the next look may do."""
+        looking = asyncio.get_running_loop().run_in_executor(self._thread, self._service.refresh)
+        (error,) = await asyncio.gather(looking, return_exceptions=True)
+        told = "" if error is None else f"{type(error).__name__}: {error}"
+        if isinstance(error, PrismRecError):
             told = str(error)
+        if error is not None:
+            self._metrics.refresh_failures.inc()
             if told != self._told:
-                _log.error("cannot refresh: %s", told)
+                unforeseen = None if isinstance(error, PrismRecError) else error
+                _log.error("cannot refresh: %s", told, exc_info=unforeseen)
         self._told = told
         self._metrics.release.set(self._service.loaded)
 
