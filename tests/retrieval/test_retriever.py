@@ -354,6 +354,28 @@ def test_views_of_new_items_follow_from_the_columns_they_are_made_of(tmp_path, m
     assert later.item(5).views == {"category": ["fluid milk", "100% juice"], "shop": []}
 
 
+def test_new_items_are_placed_as_the_bundle_was_made_to(tmp_path, make):
+    new = NewItem(item_id=5, views={"category": ["fluid milk"]})
+
+    def score(name, config):
+        opened = Bundle.write(tmp_path / name, make(config=config))
+        later = opened.retriever.upserted([new])
+        by_prior = Request((), 99, QuerySettings(view_weights={"item": 1.0}, popularity_weight=1.0))
+        return {a.item_id: a.score for a in later.recommend([by_prior])[0]}[5]
+
+    plain, leaning = score("plain", {}), score("leaning", {"cold_start": {"lean": 0.75}})
+    assert leaning - plain == pytest.approx(0.75, abs=1e-5)
+    with pytest.raises(ConfigError, match=r"the bundle's \[cold_start\]"):
+        score("wrong", {"cold_start": {"lean": "much"}})
+
+
+def test_change_replaces_the_change_before_it(retriever):
+    first = retriever.upserted([NewItem(item_id=FIRST, columns={"name": "renamed"})])
+    second = first.upserted([NewItem(item_id=FIRST, columns={"note": "back in stock"})])
+    whole = retriever.item(FIRST).columns
+    assert second.item(FIRST).columns == {**whole, "note": "back in stock"}
+
+
 def test_a_bundle_without_side_views_takes_new_items_too(tmp_path, make):
     whole = make()
     alone = {

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from prismrec.config import build
 from prismrec.data.schema import ITEM_ID, ITEM_VIEW, UNKNOWN
 from prismrec.data.sequences import Sequences
 from prismrec.retrieval.answers import Explanation, ListReport, Recommendation, Recommendations
@@ -73,10 +74,14 @@ class Retriever:
 
         Args:
             matrices, index: made for `contents.query.similarity`.
-            cold_start: how added items are placed; the defaults where None.
+            cold_start: how added items are placed; as the bundle was made to where None.
+
+        Raises:
+            ConfigError: the bundle's settings of cold start are none.
         """
         self.contents = contents
-        self._placement = Placement(contents, cold_start or ColdStartSettings())
+        own = build(ColdStartSettings, contents.config.get("cold_start", {}), "the bundle's [cold_start]")
+        self._placement = Placement(contents, cold_start or own)
         self._overlay = Overlay.empty(matrices.sources.shape[1], list(contents.vectors))
         self._filter = ItemFilter(contents.item_nodes, contents.vocabularies, contents.item_columns)
         self._shared = _Spaces(contents, matrices, index)
@@ -123,7 +128,8 @@ class Retriever:
     def upserted(self, items: Sequence[NewItem]) -> Retriever:
         """A retriever with these items added, or changed where it knows them already.
 
-        An item of the bundle keeps what the change does not name, and its learned vector in the item view.
+        An item of the bundle keeps what the change does not name, and its learned vector in the item view. A change
+        replaces the change before it: what it does not name is as in the bundle again.
 
         Raises:
             DataError: an id or value of another type than the bundle's, or a view that the bundle lacks.

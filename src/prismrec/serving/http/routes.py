@@ -94,7 +94,9 @@ class Api:
         return await self._answer(request, Asked(body))
 
     async def upsert(self, request: Request) -> Response:
-        """Add items, or change them; what the change of a trained item does not name, it keeps.
+        """Add items, or change them; what the change of a trained item does not name is as in the bundle.
+
+        So an item that is sent again is sent whole: a change replaces the one before it.
 
         A new item is placed by its nodes in the side views. All workers show it within `refresh_seconds`; it outlives
         restarts, and new bundles that do not know it yet.
