@@ -44,6 +44,21 @@ def closing():
         batcher.close()
 
 
+def test_questions_that_cost_much_come_in_small_batches(closing, slow):
+    async def ask():
+        batcher = closing(slow, max_batch=4, effort=abs)
+        first = asyncio.create_task(batcher.ask(1))
+        while not slow.batches:
+            await asyncio.sleep(0.001)
+        rest = asyncio.create_task(batcher.ask_many([1, 1, 2, 1, 9, 9, 3, 0]))
+        await settled()
+        slow.go.set()
+        return await first, await rest
+
+    assert asyncio.run(ask()) == (2, [2, 2, 4, 2, 18, 18, 6, 0])
+    assert slow.batches == [[1], [1, 1, 2], [1], [9], [9], [3, 0]]
+
+
 async def settled():
     for _ in range(3):
         await asyncio.sleep(0)

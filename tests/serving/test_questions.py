@@ -4,9 +4,9 @@ import pytest
 
 from prismrec.retrieval.request import Condition, Diversity, Filters, Request, SimilarRequest
 from prismrec.serving.live import Live
-from prismrec.serving.questions import query_of, request_of, similar_request_of
+from prismrec.serving.questions import effort_of, query_of, request_of, similar_request_of
 from prismrec.serving.releases.releases import Release
-from prismrec.serving.schemas import ConditionBody, FilterBody, Recommend, Similar
+from prismrec.serving.schemas import ConditionBody, DiversityBody, FilterBody, Recommend, Similar
 
 FIRST = 2**60
 
@@ -51,3 +51,19 @@ def test_query_settings_are_the_bundles_where_a_request_says_nothing(live):
     changed = query_of(Recommend(recency_decay=0.0, history_length=3), standard)
     assert changed is not None
     assert changed.model_dump() == {**standard.model_dump(), "recency_decay": 0.0, "history_length": 3}
+
+
+@pytest.mark.parametrize(
+    ("body", "plain_questions"),
+    [
+        (Recommend(k=500), 1),
+        (Recommend(k=500, diversity=0.0), 1),
+        (Recommend(k=10, diversity=0.5), 1),
+        (Recommend(k=50, diversity=0.5), 1),
+        (Recommend(k=100, diversity=0.5), 2),
+        (Similar(item_id=1, k=500, diversity=0.5), 50),
+        (Recommend(k=100, diversity=DiversityBody(quotas={"shop": 3}, pool=2000)), 10),
+    ],
+)
+def test_effort_counts_in_plain_questions(body, plain_questions):
+    assert effort_of(body) == plain_questions

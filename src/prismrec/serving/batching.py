@@ -29,7 +29,11 @@ class Batcher(Generic[Question, Answer]):
     """Answers questions of many tasks in batches, one batch at a time."""
 
     def __init__(
-        self, answer: Callable[[Sequence[Question]], Sequence[Answer]], max_batch: int = 64, max_waiting: int = 512
+        self,
+        answer: Callable[[Sequence[Question]], Sequence[Answer]],
+        max_batch: int = 64,
+        max_waiting: int = 512,
+        effort: Callable[[Question], float] = lambda _: 1,
     ) -> None:
         """Nothing runs yet.
 
@@ -38,10 +42,13 @@ class Batcher(Generic[Question, Answer]):
                 the halves are asked again, and so on, until only the question at fault fails.
             max_batch: questions that are answered together at most.
             max_waiting: questions that wait at most.
+            effort: what a question costs beside a plain one. Those of a batch cost `max_batch` at most together: a batch
+                cannot be stopped, and questions that were given up meanwhile are left out of the next one.
         """
         self._answer = answer
         self._max_batch = max_batch
         self._max_waiting = max_waiting
+        self._effort = effort
         self._queue: deque[_Waiting[Question, Answer]] = deque()
         self._failed: list[list[_Waiting[Question, Answer]]] = []
         self._busy = False
@@ -96,14 +103,19 @@ class Batcher(Generic[Question, Answer]):
     def _next_batch(self) -> list[_Waiting[Question, Answer]]:
         """Part of a batch that failed, or what waits; whoever has given up is left out."""
         while self._failed or self._queue:
-            if self._failed:
-                batch = self._failed.pop()
-            else:
-                batch = [self._queue.popleft() for _ in range(min(len(self._queue), self._max_batch))]
+            batch = self._failed.pop() if self._failed else self._taken()
             wanted = [waiting for waiting in batch if not waiting[1].done()]
             if wanted:
                 return wanted
         return []
+
+    def _taken(self) -> list[_Waiting[Question, Answer]]:
+        """The first that waits, and those behind it that cost no more than a batch may."""
+        batch = [self._queue.popleft()]
+        left = self._max_batch - self._effort(batch[0][0])
+        while self._queue and (left := left - self._effort(self._queue[0][0])) >= 0:
+            batch.append(self._queue.popleft())
+        return batch
 
     def _answers(self, questions: Sequence[Question]) -> list[Answer]:
         """Runs in the thread."""

@@ -31,6 +31,7 @@ from prismrec.serving.http.openapi import document
 from prismrec.serving.http.routes import Api, api_router
 from prismrec.serving.http.security import Guard, Secure, token_of
 from prismrec.serving.page.routes import page_router
+from prismrec.serving.questions import effort_of
 from prismrec.serving.service import Answered, Asked, Service
 from prismrec.serving.settings import ServeSettings
 
@@ -47,7 +48,10 @@ def create_app(service: Service, settings: ServeSettings) -> FastAPI:
     """
     metrics = Metrics()
     guard = Guard(settings, token_of(settings))
-    batcher = Batcher(_counted(service, metrics), settings.traffic.batch, settings.traffic.waiting)
+    traffic = settings.traffic
+    batcher = Batcher(
+        _counted(service, metrics), traffic.batch, traffic.waiting, lambda asked: effort_of(asked.question)
+    )
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
