@@ -42,8 +42,8 @@ class Batcher(Generic[Question, Answer]):
                 the halves are asked again, and so on, until only the question at fault fails.
             max_batch: questions that are answered together at most.
             max_waiting: questions that wait at most.
-            effort: what a question costs beside a plain one. Those of a batch cost `max_batch` at most together: a batch
-                cannot be stopped, and questions that were given up meanwhile are left out of the next one.
+            effort: what a question costs beside a plain one. Those of a batch cost `max_batch` at most together, for a
+                batch cannot be stopped; questions that were given up meanwhile are left out of the next one.
         """
         self._answer = answer
         self._max_batch = max_batch
