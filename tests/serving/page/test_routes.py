@@ -7,6 +7,7 @@ import re
 import pytest
 
 from prismrec.serving.page.settings import PageSettings
+from prismrec.serving.page.work import Outcome, PageWork
 
 BASE = 2**60
 
@@ -71,6 +72,14 @@ def test_values_and_overview_are_answered(api):
     ]
     overview = api("GET", "/page/overview").json()
     assert (overview["n_items"], overview["name_column"]) == (30, "name")
+    assert overview["title"] == "shop", "the name of the bundle, not the number of its release"
+
+
+@pytest.mark.parametrize("address", ["/page/map", "/page/spread"])
+def test_why_something_failed_is_told_without_the_folders(api, monkeypatch, address):
+    failed = Outcome("failed", reason="ArtifactError: /srv/shop.serve/releases/000001/manifest.json is damaged")
+    monkeypatch.setattr(PageWork, "outcome", lambda *_: failed)
+    assert api("GET", address).json()["reason"] == "ArtifactError: manifest.json is damaged"
 
 
 @pytest.mark.parametrize(

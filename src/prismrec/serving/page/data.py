@@ -46,14 +46,18 @@ class Colouring:
 class PageData:
     """Everything the page shows that depends on the bundle alone; made once per bundle, threads may share it."""
 
-    def __init__(self, bundle: Bundle, settings: PageSettings) -> None:
+    def __init__(self, bundle: Bundle, settings: PageSettings, name: str = "") -> None:
         """Bind the bundle; what takes time is done when it is first asked for.
+
+        Args:
+            name: what the page is called where neither its settings nor the bundle's say; the folder's where empty.
 
         Raises:
             ConfigError: the settings name a column that the item table lacks.
         """
         self.bundle = bundle
         self.settings = settings
+        self._name = name or bundle.path.name
         self.name_column = name_column(bundle, settings.name_column)
 
     @cached_property
@@ -76,7 +80,7 @@ class PageData:
         """What the bundle is: catalogue, views, query settings; what the page is built from."""
         manifest, items = self.bundle.manifest, self.bundle.items
         return {
-            "title": self.settings.title or _text_at(manifest.config, "data", "name") or self.bundle.path.name,
+            "title": self.settings.title or _text_at(manifest.config, "data", "name") or self._name,
             "created": manifest.created,
             "version": __version__,
             "n_items": len(items),

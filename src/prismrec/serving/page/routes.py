@@ -25,6 +25,7 @@ from starlette.responses import Response
 
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.retriever import Retriever
+from prismrec.serving.http.failures import without_paths
 from prismrec.serving.page.data import PageData
 from prismrec.serving.page.files import CONTENT_SECURITY_POLICY, PageFile, PageFiles
 from prismrec.serving.page.quality import evaluation_document, long_tail, training_curves
@@ -88,7 +89,7 @@ class Page:
         bundle = self.service.bundle
         with self._mutex:
             if self._data is None or self._data.bundle is not bundle:
-                self._data = PageData(bundle, self.settings)
+                self._data = PageData(bundle, self.settings, self.service.home.name.removesuffix(".serve"))
             return self._data
 
     def index(self, request: Request) -> Response:
@@ -127,7 +128,7 @@ class Page:
         """The map, as good as it is by now."""
         data = self.data
         outcome = self.work.outcome("map", data.bundle)
-        state = {"status": outcome.status, "reason": outcome.reason}
+        state = {"status": outcome.status, "reason": without_paths(outcome.reason)}
         return _json(request, {**state, **data.map_document(outcome.value)})
 
     def training(self, request: Request) -> Response:
@@ -142,7 +143,7 @@ class Page:
         """How clicks are spread over the items; recommendations too, once that is known."""
         bundle = self.data.bundle
         outcome = self.work.outcome("reach", bundle)
-        state = {"status": outcome.status, "reason": outcome.reason}
+        state = {"status": outcome.status, "reason": without_paths(outcome.reason)}
         return _json(request, {**state, "clicks": long_tail(bundle.items.counts), "reach": outcome.value})
 
     def router(self) -> APIRouter:
