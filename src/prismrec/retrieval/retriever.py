@@ -102,6 +102,10 @@ class Retriever:
         """What differs from the bundle."""
         return self._overlay
 
+    def prepare(self) -> None:
+        """Do now what the first new item or preference would wait for: calibrate how they are placed, once."""
+        self._placement.cold_start  # noqa: B018 - made when first looked at
+
     def recommend(self, requests: Sequence[Request]) -> list[Recommendations]:
         """The best items for each request, all searched together.
 
@@ -197,8 +201,8 @@ class Retriever:
         if a.explain:
             reasons = explanations(search.space, a, chosen, self._ids)
         ids, columns = self._ids(chosen.places), self._columns(chosen.places)
-        rows = zip(ids, chosen.scores.tolist(), columns, reasons, strict=True)
-        return Recommendations(tuple(Recommendation(*row) for row in rows), a.unknown, a.basis, told)
+        items = tuple(map(Recommendation, ids, chosen.scores.tolist(), columns, reasons))
+        return Recommendations(items, a.unknown, a.basis, told)
 
     def _spread(self, search: Search, a: Asked, pool: Candidates) -> tuple[Candidates, ListReport]:
         """Choose from the pool; under quotas that leave the list short, from an ever larger one."""
@@ -232,8 +236,11 @@ class Retriever:
     def _ids(self, places: Places) -> list[Any]:
         """External ids of places."""
         n_rows, added = self._n_rows, self._overlay.items
-        own = iter(self.contents.vocabularies[ITEM_VIEW].ids_of(places[places < n_rows]))
-        return [next(own) if p < n_rows else added[p - n_rows].item_id for p in places.tolist()]
+        own = self.contents.vocabularies[ITEM_VIEW].ids_of(places[places < n_rows])
+        if len(own) == len(places):
+            return own
+        following = iter(own)
+        return [next(following) if p < n_rows else added[p - n_rows].item_id for p in places.tolist()]
 
     def _columns(self, places: Places) -> list[dict[str, Any]]:
         """Rows of the item table."""
