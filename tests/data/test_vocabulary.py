@@ -207,3 +207,12 @@ def test_enum_members_are_not_taken_for_plain_ids():
         RED = 1
 
     assert Vocabulary.from_ids([1]).find(Colour.RED) == -1
+
+
+@pytest.mark.parametrize("text", ["1_0", " 7", "+7", "٧", "7.0", "", "-", "9" * 5000])
+def test_text_that_is_no_plain_integer_is_no_integer_id(text):
+    assert Vocabulary.from_ids([7, 10, -3]).parsed(text) == text
+
+
+def test_digits_are_the_integer_id_they_spell():
+    assert [Vocabulary.from_ids([7]).parsed(text) for text in ("7", "-3", "18446744073709551615")] == [7, -3, 2**64 - 1]

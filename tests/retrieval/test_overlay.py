@@ -88,3 +88,8 @@ def test_a_view_or_id_of_another_kind_is_refused(placement):
         placement.overlay([NewItem(item_id=1, views={"brand": ["x"]})], EMPTY)
     with pytest.raises(DataError, match=r"item 1\.5: ids of this bundle are integers"):
         placement.overlay([NewItem(item_id=1.5)], EMPTY)
+
+
+def test_an_id_among_the_columns_is_refused(placement):
+    with pytest.raises(DataError, match="item 1: item_id is no column of its own"):
+        placement.overlay([NewItem(item_id=1, columns={"item_id": 9})], EMPTY)

@@ -9,6 +9,7 @@ from prismrec.data.sequences import Sequences
 from prismrec.errors import ConfigError, DataError, UnknownIdError
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle
+from prismrec.retrieval.cold_start import ColdStart
 from prismrec.retrieval.request import Condition, Diversity, Filters, NewItem, Request, SimilarRequest
 
 FIRST = 2**60
@@ -308,6 +309,13 @@ def test_of_several_items_with_one_id_the_last_counts(retriever):
     twice = [NewItem(item_id=5, columns={"name": "first"}), NewItem(item_id=5, columns={"name": "second"})]
     assert retriever.upserted(twice).item(5).columns == {"name": "second"}
     assert retriever.upserted(twice[:1]).upserted(twice[1:]).n_items == N + 1
+
+
+def test_prepared_once_new_items_need_no_calibration(retriever, monkeypatch):
+    retriever.prepare()
+    monkeypatch.setattr(ColdStart, "of", None)
+    assert retriever.upserted([NEW]).item(FIRST + 100).added
+    assert retriever.recommend([Request(preferences={"shop": ("north",)})])[0].basis == "preferences"
 
 
 # ---- reasons ----

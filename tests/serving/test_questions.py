@@ -62,7 +62,7 @@ def test_query_settings_are_the_bundles_where_a_request_says_nothing(live):
         (Recommend(k=50, diversity=0.5), 1),
         (Recommend(k=100, diversity=0.5), 2),
         (Similar(item_id=1, k=500, diversity=0.5), 50),
-        (Recommend(k=100, diversity=DiversityBody(quotas={"shop": 3}, pool=2000)), 10),
+        (Recommend(k=100, diversity=DiversityBody(quotas={"shop": 3}, pool=2000)), 40),
     ],
 )
 def test_effort_counts_in_plain_questions(body, plain_questions):

@@ -8,6 +8,7 @@ import pytest
 from prismrec.config import build
 from prismrec.errors import ArtifactError, DataError, NotFittedError, UnknownIdError
 from prismrec.retrieval.request import Request
+from prismrec.retrieval.retriever import Retriever
 from prismrec.serving.live import Live
 from prismrec.serving.schemas import Event, Item, Recommend, Similar
 from prismrec.serving.service import Asked, Service
@@ -77,6 +78,24 @@ def test_new_bundle_is_loaded_and_answers_in_flight_keep_the_old_one(service, sh
     assert service.loaded == 2
     assert len(ids(service)) == 40
     assert len(before.retriever.recommend([Request(k=60)])[0]) == 30
+
+
+def test_placing_new_items_is_prepared_after_a_release_answers_and_once(service, monkeypatch):
+    prepared = []
+    monkeypatch.setattr(Retriever, "prepare", lambda self: prepared.append(self))
+    service.refresh()
+    service.refresh()
+    assert prepared == [service.retriever]
+
+
+def test_release_that_cannot_place_new_items_goes_on_answering(service, monkeypatch, caplog):
+    def refuses(self):
+        raise DataError("the alignment does not fit")
+
+    monkeypatch.setattr(Retriever, "prepare", refuses)
+    service.refresh()
+    assert "release 1 cannot place new items: the alignment does not fit" in caplog.text
+    assert len(ids(service, k=3)) == 3
 
 
 def test_release_that_cannot_be_loaded_is_told_once_and_the_old_one_goes_on(service, shop, make_shop, monkeypatch):

@@ -167,6 +167,8 @@ class Placement:
     def _checked(self, item: NewItem) -> NewItem:
         for view in item.views:
             self._check_view(view, f"item {item.item_id!r}")
+        if ITEM_ID in item.columns:
+            raise DataError(f"item {item.item_id!r}: {ITEM_ID} is no column of its own; leave it out of the columns")
         if not self.vocabulary.accepts(item.item_id):
             raise DataError(f"item {item.item_id!r}: ids of this bundle are {self.vocabulary.kind_name}")
         return item

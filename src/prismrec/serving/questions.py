@@ -8,6 +8,7 @@ from typing import Any
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.diversity.rerank import pool_size
 from prismrec.retrieval.request import Request, SimilarRequest
+from prismrec.retrieval.retriever import REFILL
 from prismrec.serving.live import Live
 from prismrec.serving.schemas import Question, Recommend, Similar
 
@@ -45,10 +46,14 @@ def similar_request_of(body: Similar, live: Live) -> SimilarRequest:
 
 
 def effort_of(body: Question) -> float:
-    """What a question costs the answering thread, in plain questions: diversity looks at its pool for every place."""
+    """What a question costs the answering thread, in plain questions: diversity looks at its pool for every place.
+
+    Quotas may leave a list short and have it made again from a larger pool.
+    """
     if not body.diversity:
         return 1
-    return max(1.0, body.k * pool_size(body.spread, body.k) / WEIGHED_AT_THE_COST_OF_ONE)
+    rounds = REFILL if body.spread.quotas else 1
+    return max(1.0, rounds * body.k * pool_size(body.spread, body.k) / WEIGHED_AT_THE_COST_OF_ONE)
 
 
 def query_of(body: Recommend, standard: QuerySettings) -> QuerySettings | None:

@@ -60,6 +60,7 @@ class Service:
         self.draining = False
         self._live: Live | None = None
         self._unusable: int | None = None
+        self._prepared: int | None = None
         self._adopting = threading.Lock()
         self._changing = threading.Lock()
 
@@ -210,6 +211,7 @@ class Service:
         Raises:
             PrismRecError: a release cannot be loaded, or the state cannot be read; what answered goes on answering.
         """
+        self._prepare()
         with self._adopting:
             self.releases.poll()
             self._load_current()
@@ -248,6 +250,17 @@ class Service:
     def close(self) -> None:
         """Close the state."""
         self.state.close()
+
+    def _prepare(self) -> None:
+        """Calibrate how new items are placed, once per release that answers already: it shall answer as soon as it can."""
+        live = self._live
+        if live is None or live.release.number == self._prepared:
+            return
+        self._prepared = live.release.number
+        try:
+            live.retriever.prepare()
+        except PrismRecError as error:
+            _log.warning("release %d cannot place new items: %s", live.release.number, error)
 
     def _load_current(self) -> None:
         """Load the current release unless it is loaded, warm it up, then swap the reference."""

@@ -351,18 +351,12 @@ def test_watcher_misses_no_change_while_workers_write(database_url):
 # ---- the database ----
 
 
-def test_ping_answers_while_the_database_does(postgres_server, postgres_url):
+def test_a_state_answers_again_when_its_database_does(postgres_server, postgres_url):
     state = State.open(postgres_url)
-    state.ping()
+    state.changes()
     postgres_server.stop()
     with pytest.raises(StateError, match="cannot read the PostgreSQL state database"):
-        state.ping()
+        state.changes()
     postgres_server.start()
-    state.ping()
-    state.close()
-
-
-def test_ping_of_a_file_answers(tmp_path):
-    state = State.open(f"sqlite:///{tmp_path}/state.db")
-    state.ping()
+    state.changes()
     state.close()

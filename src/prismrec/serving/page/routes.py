@@ -47,6 +47,18 @@ _COMPRESSED_FROM = 2048
 """Answers of so many bytes are compressed."""
 
 
+class Answering(Protocol):
+    """A model that answers: both of one release."""
+
+    @property
+    def bundle(self) -> Bundle:
+        """The bundle."""
+
+    @property
+    def retriever(self) -> Retriever:
+        """That bundle, and the items added since."""
+
+
 class PageService(Protocol):
     """What the page needs of the service."""
 
@@ -54,12 +66,8 @@ class PageService(Protocol):
     """Where the service keeps its files."""
 
     @property
-    def bundle(self) -> Bundle:
-        """The bundle that answers now."""
-
-    @property
-    def retriever(self) -> Retriever:
-        """What answers now: that bundle, and the items added since."""
+    def live(self) -> Answering:
+        """What answers now; the next look may find another."""
 
 
 class Page:
@@ -86,7 +94,9 @@ class Page:
             ConfigError: the settings name a column that the bundle lacks.
             NotFittedError: no bundle is loaded yet.
         """
-        bundle = self.service.bundle
+        return self._data_of(self.service.live.bundle)
+
+    def _data_of(self, bundle: Bundle) -> PageData:
         with self._mutex:
             if self._data is None or self._data.bundle is not bundle:
                 self._data = PageData(bundle, self.settings, self.service.home.name.removesuffix(".serve"))
@@ -114,11 +124,13 @@ class Page:
 
     def search(self, request: Request, q: Typed = "", limit: Limit = 12) -> Response:
         """Items by name or id."""
-        return _json(request, {"items": self.data.found(self.service.retriever, q, limit)})
+        live = self.service.live
+        return _json(request, {"items": self._data_of(live.bundle).found(live.retriever, q, limit)})
 
     def cards(self, request: Request, id: Ids = []) -> Response:  # noqa: B006 - FastAPI copies it
         """Items by id."""
-        return _json(request, {"items": self.data.cards(self.service.retriever, id)})
+        live = self.service.live
+        return _json(request, {"items": self._data_of(live.bundle).cards(live.retriever, id)})
 
     def values(self, request: Request, q: Typed = "", limit: Limit = 12) -> Response:
         """Values of the views."""

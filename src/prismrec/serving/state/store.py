@@ -204,15 +204,6 @@ class State:
             upserted_at=tuple(r.changed for r in rows if r.document),
         )
 
-    def ping(self) -> None:
-        """Ask the database for a sign of life.
-
-        Raises:
-            StateError: there is none.
-        """
-        with self._database.reading() as connection:
-            connection.execute(CHANGE_NUMBER)
-
     def close(self) -> None:
         """Close all connections."""
         self._database.close()
