@@ -252,7 +252,7 @@ class Service:
         self.state.close()
 
     def _prepare(self) -> None:
-        """Calibrate how new items are placed, once per release that answers already: it shall answer as soon as it can."""
+        """Calibrate how new items are placed, once per release and only when it answers already: that comes first."""
         live = self._live
         if live is None or live.release.number == self._prepared:
             return
