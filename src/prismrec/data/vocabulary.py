@@ -11,6 +11,7 @@ string ids never become a Python dict.
 from __future__ import annotations
 
 import bisect
+import re
 import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,6 +29,10 @@ from prismrec.errors import ArtifactError, DataError, UnknownIdError
 
 UUID_TYPE = pa.binary(16)
 """UUIDs are kept as their 16 bytes and come back as `uuid.UUID`."""
+
+
+_DIGITS = re.compile(r"-?[0-9]{1,20}")
+"""What an integer id of 64 bits looks like as text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,9 +131,10 @@ class Vocabulary:
     def parsed(self, text: str) -> Any:
         """The id that a text from a command line or an address stands for: text, integer or UUID, as the ids are.
 
-        Text that cannot be such an id comes back as it is, and is then unknown.
+        Integers are plain digits, a minus before them at most. Text that cannot be such an id comes back as it is, and
+        is then unknown.
         """
-        read: dict[str, Callable[[str], Any]] = {"string": str, "integer": int, "uuid": uuid.UUID}
+        read: dict[str, Callable[[str], Any]] = {"string": str, "integer": _plain_integer, "uuid": uuid.UUID}
         try:
             return read[_kind(self.ids.type)](text)
         except ValueError:
@@ -282,6 +288,13 @@ def _kind(kind: pa.DataType) -> str:
     if kind == UUID_TYPE:
         return "uuid"
     return "string" if pa.types.is_null(kind) else "other"  # nothing but missing ids, or no id at all
+
+
+def _plain_integer(text: str) -> int:
+    """Python's own reading takes spaces, underscores, other scripts' digits, and any length."""
+    if not _DIGITS.fullmatch(text):
+        raise ValueError(f"{text[:50]!r} is no plain integer")
+    return int(text)
 
 
 def _comparable(external_id: Any) -> Any:
