@@ -63,6 +63,11 @@ class Report:
         first, last = (np.median(part, axis=0) for part in parts)
         return Memory(*(last - first).tolist())
 
+    def heap_over_time(self, parts: int = 10) -> list[float]:
+        """The heap in MB, from beginning to end: the median of each part of the time."""
+        heap = [memory.own for _, memory in self.memory]
+        return [round(float(np.median(part)), 1) for part in np.array_split(heap, min(parts, len(heap)))]
+
     def figures(self, warm_up: float) -> dict[str, Any]:
         """The report as JSON values."""
         grown, latest = self.growth(warm_up), self.memory[-1][1]
@@ -80,6 +85,7 @@ class Report:
             "reloads": self.reloads,
             "refused_bundles": self.refusals,
             "memory_mb": {"rss": round(latest.rss, 1), "pss": round(latest.pss, 1), "own": round(latest.own, 1)},
+            "heap_mb_over_time": self.heap_over_time(),
             "growth_mb": {"rss": round(grown.rss, 1), "pss": round(grown.pss, 1), "own": round(grown.own, 1)},
             "problems": self.n_problems,
             "told": self.problems,

@@ -240,6 +240,7 @@ def test_memory_grows_from_the_first_fifth_after_the_warm_up_to_the_last():
     sizes = [500, 900, 10, 12, *([15] * 6), 20, 22]
     report = Report(memory=[(float(i), Memory(2.0 * mb, 1.5 * mb, mb)) for i, mb in enumerate(sizes)])
     assert report.growth(2.0) == Memory(20.0, 15.0, 10.0)
+    assert report.heap_over_time(parts=4) == [500, 15, 15, 20]
 
 
 # ---- load ----
