@@ -5,7 +5,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from prismrec import contenders, pipeline
+from prismrec import contenders, fitting
 from prismrec.contenders import ABLATIONS, BASELINES, DEFAULT, SPACES, VARIANTS, run, varied
 from prismrec.data.bundled import bundled_paths
 from prismrec.data.splits import split, validation_split
@@ -232,7 +232,7 @@ def test_early_stopping_looks_at_validation_data_alone(tables, arena, monkeypatc
         stops.append((settings.training.epochs, settings.training.patience, validation))
         return fit(data, settings, validation=validation, **rest)
 
-    for module in (contenders, pipeline):  # the first fit, which is tuned, and the last
+    for module in (contenders, fitting):  # the first fit, which is tuned, and the last
         monkeypatch.setattr(module, "fit", noted)
     run(*read_tables(settings, *tables), settings, ["single_view"], reference=[])
     (_, patience, held_out), (epochs, none, nothing) = stops

@@ -59,8 +59,3 @@ def test_settings_load_no_web_framework():
     code = f"import sys, prismrec.settings; print([m for m in {heavy!r} if m in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert loaded.strip() == "[]"
-
-
-def test_a_batch_that_could_never_wait_is_refused():
-    with pytest.raises(ConfigError, match=r"limits\.batch = 600 is more than traffic\.waiting = 512"):
-        build_settings({"serving": {"limits": {"batch": 600}}})

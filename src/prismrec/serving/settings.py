@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from prismrec.config import Section
 from prismrec.serving.page.settings import PageSettings
@@ -66,15 +66,6 @@ class ServeSettings(Section):
     traffic: TrafficSettings = TrafficSettings()
     releases: ReleaseSettings = ReleaseSettings()
     page: PageSettings = PageSettings()
-
-    @model_validator(mode="after")
-    def _a_batch_can_wait(self) -> ServeSettings:
-        if self.limits.batch > self.traffic.waiting:
-            raise ValueError(
-                f"limits.batch = {self.limits.batch} is more than traffic.waiting = {self.traffic.waiting}: "
-                "such a batch would be refused for ever"
-            )
-        return self
 
     def home_of(self, source: Path) -> Path:
         """The folder for releases and state of a bundle, or of a folder of bundles."""

@@ -546,7 +546,7 @@ def test_kill_9_at_any_moment_leaves_the_old_or_the_new_release_whole(tmp_path, 
     assert done.returncode == 0, done.stderr
     assert done.stdout.split("\n") == ["OK"] * rounds + [""]
     releases = Releases(home, shelf, ReleaseSettings(keep=1))
-    assert releases.current().number > rounds / 4, "the children were killed too early"
+    assert releases.current().number > 5, "the children were killed too early"  # the first four are not theirs
     release = releases.adopt(write(tmp_path / "last", 8))
     record = json.loads((home / "current.json").read_text())
     assert folders(home) == sorted(f"{kept['number']:06d}" for kept in record["releases"])
