@@ -6,7 +6,7 @@ request with filters, or one whose drops leave too few, is searched with a mask.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,6 +20,7 @@ from prismrec.retrieval.filters.item_filter import ItemFilter
 from prismrec.retrieval.index.item_index import ItemIndex
 from prismrec.retrieval.matrices import ItemMatrices
 from prismrec.retrieval.overlay import Overlay
+from prismrec.retrieval.unit_matrices import UnitMatrices
 
 SPARE = 64
 """How many items that one has seen, and how many that were removed, are reckoned with among the best of a query.
@@ -54,8 +55,8 @@ class Space:
     """The vectors that one similarity compares: of the bundle with their index, and of the overlay."""
 
     similarity: Similarity
-    matrices: ItemMatrices
-    index: ItemIndex
+    matrices: ItemMatrices | UnitMatrices
+    index: ItemIndex | UnitMatrices
     overlay: Overlay
 
     @property
@@ -81,11 +82,22 @@ class Space:
 
     def source_rows(self, places: Places) -> NDArray[np.float32]:
         """(n, D) float32: the source vectors of items."""
-        return _rows(self.matrices.sources, self.added_sources, places)
+        return self._rows(self.matrices.source_rows, self.added_sources, places)
 
     def target_rows(self, places: Places) -> NDArray[np.float32]:
         """(n, D + 1) float32: their target vectors."""
-        return _rows(self.matrices.targets, self.added_targets, places)
+        return self._rows(self.matrices.target_rows, self.added_targets, places)
+
+    def _rows(
+        self, read: Callable[[Places], NDArray[np.float32]], added: NDArray[np.float32], places: Places
+    ) -> NDArray[np.float32]:
+        own: NDArray[np.bool_] = places < self.n_items
+        if own.all():
+            return read(places)
+        rows = np.empty((len(places), added.shape[1]), np.float32)
+        rows[own] = read(places[own])
+        rows[~own] = added[places[~own] - self.n_items]
+        return rows
 
     def query(self, asked: Asked) -> NDArray[np.float32]:
         """(D + 1,) float32: the query vector of a request.
@@ -225,17 +237,6 @@ def repeat_bonus(a: Asked, places: Places) -> NDArray[np.float32]:
 def _reach(a: Asked, size: int) -> int:
     """How many candidates to find for `size` to be left: the repeat bonus may push items of the history down."""
     return size + (len(a.history) if a.settings.repeat_weight else 0)
-
-
-def _rows(base: NDArray[np.float32], added: NDArray[np.float32], places: Places) -> NDArray[np.float32]:
-    n_items = len(base)
-    own = places < n_items
-    if own.all():
-        return base[places]
-    rows = np.empty((len(places), base.shape[1]), np.float32)
-    rows[own] = base[places[own]]
-    rows[~own] = added[places[~own] - n_items]
-    return rows
 
 
 def _concatenated(parts: Sequence[Candidates]) -> tuple[Places, NDArray[np.float32]]:

@@ -27,7 +27,7 @@ def explanations(space: Space, a: Asked, chosen: Candidates, ids: Callable[[Plac
         ids: places -> external ids.
     """
     columns, targets, query = space.matrices.columns, space.target_rows(chosen.places), space.query(a)
-    rows = space.source_rows(a.history) * view_scale(a.settings.view_weights, columns, space.matrices.sources.shape[1])
+    rows = space.source_rows(a.history) * view_scale(a.settings.view_weights, columns, space.matrices.dim)
     parts = {v: targets[:, part] @ query[part] for v, part in columns.items() if a.settings.view_weights.get(v)}
     popularity, bonus = targets[:, -1] * query[-1], repeat_bonus(a, chosen.places)
     by_item = (targets[:, :-1] @ rows.T) * a.shares[:-1]

@@ -76,6 +76,19 @@ class ItemMatrices:
         """How many items there are."""
         return len(self.targets)
 
+    @property
+    def dim(self) -> int:
+        """Columns of a source row."""
+        return int(self.sources.shape[1])
+
+    def source_rows(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, D) float32: a copy of these rows of `sources`."""
+        return self.sources[rows]
+
+    def target_rows(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, D + 1) float32: a copy of these rows of `targets`."""
+        return self.targets[rows]
+
     def save(self, folder: Path) -> None:
         """Write `sources.npy` and `targets.npy`; the caller makes the folder appear whole or not at all."""
         np.save(folder / SOURCES, self.sources)

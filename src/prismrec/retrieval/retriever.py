@@ -34,6 +34,7 @@ from prismrec.retrieval.index.item_index import IndexSettings, ItemIndex
 from prismrec.retrieval.matrices import ItemMatrices
 from prismrec.retrieval.overlay import Overlay, Placement
 from prismrec.retrieval.request import Diversity, NewItem, Request, SimilarRequest
+from prismrec.retrieval.unit_matrices import UnitMatrices
 
 REFILL = 4
 """How many times larger each next pool is, while quotas leave a list short."""
@@ -261,19 +262,30 @@ class Retriever:
 
 
 class _Spaces:
-    """Matrices and index per similarity: the bundle's own, and the other made in memory when first asked for."""
+    """Vectors and search per similarity: the bundle's own, and the other made when first asked for."""
 
     def __init__(self, contents: BundleContents, matrices: ItemMatrices, index: ItemIndex) -> None:
         self._contents = contents
-        self._made: dict[Similarity, tuple[ItemMatrices, ItemIndex]] = {contents.query.similarity: (matrices, index)}
+        self._own = (matrices, index)
+        self._other: tuple[ItemMatrices, ItemIndex] | tuple[UnitMatrices, UnitMatrices] | None = None
 
-    def of(self, similarity: Similarity) -> tuple[ItemMatrices, ItemIndex]:
-        if similarity not in self._made:
-            contents = self._contents
-            counts = contents.vocabularies[ITEM_VIEW].counts
-            matrices = ItemMatrices.of(contents.vectors, contents.item_nodes, counts, similarity)
-            self._made[similarity] = (matrices, ItemIndex.build(matrices.targets, IndexSettings(kind="exact")))
-        return self._made[similarity]
+    def of(self, similarity: Similarity) -> tuple[ItemMatrices, ItemIndex] | tuple[UnitMatrices, UnitMatrices]:
+        if similarity == self._contents.query.similarity:
+            return self._own
+        if self._other is None:
+            self._other = self._units() if similarity == "cosine" else self._plain()
+        return self._other
+
+    def _units(self) -> tuple[UnitMatrices, UnitMatrices]:
+        units = UnitMatrices.of(self._own[0])
+        return units, units
+
+    def _plain(self) -> tuple[ItemMatrices, ItemIndex]:
+        """Lengths that unit vectors have lost come from the vectors themselves: a copy in memory."""
+        contents = self._contents
+        counts = contents.vocabularies[ITEM_VIEW].counts
+        matrices = ItemMatrices.of(contents.vectors, contents.item_nodes, counts)
+        return matrices, ItemIndex.build(matrices.targets, IndexSettings(kind="exact"))
 
 
 def _by_score_alone(diversity: Diversity) -> bool:
