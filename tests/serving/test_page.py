@@ -563,7 +563,7 @@ def test_system_may_change_its_mind(open_page):
     settled(page)
     assert luminance(page) > 220
     page.emulate_media(color_scheme="dark")
-    page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
     assert luminance(page) < 40
 
 
