@@ -92,3 +92,9 @@ def test_damaged_files_are_named(tmp_path):
         (tmp_path / "item.values.npy").write_bytes(content)
         with pytest.raises(ArtifactError, match="cannot read the sequences 'item'"):
             Sequences.load(tmp_path, "item")
+
+
+def test_rows_follow_rows_empty_ones_too():
+    first, second = Sequences.from_lists([[1, 2], []]), Sequences.from_lists([[], [3]])
+    assert first.followed_by(second).to_lists() == [[1, 2], [], [], [3]]
+    assert Sequences.from_lists([]).followed_by(first).to_lists() == [[1, 2], []]

@@ -77,6 +77,11 @@ class Sequences:
         lengths = self.lengths[chosen]
         return Sequences.from_lengths(self.values[ragged_positions(self.offsets[chosen], lengths)], lengths)
 
+    def followed_by(self, other: Sequences) -> Sequences:
+        """These rows, and those of `other` after them."""
+        values = np.concatenate([self.values, other.values])
+        return Sequences.from_lengths(values, np.concatenate([self.lengths, other.lengths]))
+
     def slice(self, start: int, stop: int) -> Sequences:
         """Rows start..stop as views, without a copy of the values."""
         offsets = self.offsets[start : stop + 1]

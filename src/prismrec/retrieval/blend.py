@@ -182,18 +182,18 @@ class MultiViewScorer:
         check_views(self.settings.view_weights, self._tables)
 
 
-def check_views(weights: Iterable[str], views: Iterable[str]) -> None:
-    """Refuse weights for views that are not there.
+def check_views(named: Iterable[str], views: Iterable[str], where: str = "view_weights") -> None:
+    """Refuse names of views that are not there; `where` is what named them.
 
     Raises:
         ConfigError: names the view, and the nearest one that exists.
     """
     known = list(views)
-    for view in weights:
+    for view in named:
         if view not in known:
             near = difflib.get_close_matches(view, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"views are {', '.join(known)}"
-            raise ConfigError(f"view_weights: there is no view {view!r}; {hint}")
+            hint = f"did you mean {near[0]!r}?" if near else f"views are {', '.join(known) or 'none'}"
+            raise ConfigError(f"{where}: there is no view {view!r}; {hint}")
 
 
 def popularity_prior(counts: ArrayLike) -> NDArray[np.float32]:

@@ -94,7 +94,7 @@ class Overlay:
             items=rest.items + other.items,
             sources=np.concatenate([rest.sources, other.sources]),
             targets=np.concatenate([rest.targets, other.targets]),
-            nodes={view: _joined(rest.nodes[view], other.nodes[view]) for view in rest.nodes},
+            nodes={view: rest.nodes[view].followed_by(other.nodes[view]) for view in rest.nodes},
             hidden=np.union1d(rest.hidden, other.hidden),
             fresh_nodes=other.fresh_nodes,
         )
@@ -232,12 +232,6 @@ class Placement:
     @cached_property
     def _prior(self) -> NDArray[np.float32]:
         return popularity_prior(self.vocabulary.counts)
-
-
-def _joined(first: Sequences, second: Sequences) -> Sequences:
-    return Sequences.from_lengths(
-        np.concatenate([first.values, second.values]), np.concatenate([first.lengths, second.lengths])
-    )
 
 
 __all__ = ["Overlay", "Placement"]

@@ -227,11 +227,10 @@ class Retriever:
         if own.all():
             return {view: nodes.take(places) for view, nodes in self.contents.item_nodes.items()}
         joined = {}
+        order = np.argsort(np.argsort(~own, kind="stable"), kind="stable")
         for view, nodes in self.contents.item_nodes.items():
             base, added = nodes.take(places[own]), self._overlay.nodes[view].take(places[~own] - self._n_rows)
-            order = np.argsort(np.argsort(~own, kind="stable"), kind="stable")
-            both = np.concatenate([base.values, added.values])
-            joined[view] = Sequences.from_lengths(both, np.concatenate([base.lengths, added.lengths])).take(order)
+            joined[view] = base.followed_by(added).take(order)
         return joined
 
     def _ids(self, places: Places) -> list[Any]:

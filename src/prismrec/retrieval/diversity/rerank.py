@@ -12,7 +12,6 @@ Level 0 is the ranking by score. The first item is always the best by score (tha
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -20,9 +19,8 @@ from numpy.typing import NDArray
 
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.sequences import Sequences
-from prismrec.errors import ConfigError
 from prismrec.retrieval.answers import ListReport
-from prismrec.retrieval.blend import unit_rows
+from prismrec.retrieval.blend import check_views, unit_rows
 from prismrec.retrieval.diversity.greedy import dpp, mmr
 from prismrec.retrieval.request import Diversity
 
@@ -119,8 +117,7 @@ def _weights(diversity: Diversity, views: Sequence[str]) -> dict[str, float]:
     """The views with weight in likeness."""
     if diversity.views is None:
         return {view: 1.0 for view in views if view != ITEM_VIEW} or {ITEM_VIEW: 1.0}
-    for view in diversity.views:
-        _check_view(view, views, "diversity.views")
+    check_views(diversity.views, views, "diversity.views")
     return {view: weight for view, weight in diversity.views.items() if weight}
 
 
@@ -130,8 +127,8 @@ def _slots(
     """The nodes under a quota as numbers: of each candidate in order, and the places each of them has."""
     values, owners, room = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     n_slots = 0
+    check_views(quotas, nodes, "diversity.quotas")
     for view, quota in quotas.items():
-        _check_view(view, tuple(nodes), "diversity.quotas")
         rows = nodes[view].take(order)
         distinct, slots = np.unique(rows.values, return_inverse=True)
         values.append(slots + n_slots)
@@ -142,13 +139,6 @@ def _slots(
     by_owner = np.argsort(owner, kind="stable")
     lengths = np.bincount(owner, minlength=len(order))
     return Sequences.from_lengths(np.concatenate(values)[by_owner], lengths), np.concatenate(room)
-
-
-def _check_view(view: str, views: Sequence[str], where: str) -> None:
-    if view not in views:
-        near = difflib.get_close_matches(view, views, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"views are {', '.join(views) or 'none'}"
-        raise ConfigError(f"{where}: there is no view {view!r}; {hint}")
 
 
 __all__ = ["POOL_PER_ITEM", "likeness", "pool_size", "report", "rerank"]
