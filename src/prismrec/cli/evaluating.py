@@ -12,8 +12,7 @@ import typer
 from prismrec import __version__
 from prismrec.cli.options import AsJson, ConfigFile, Overrides, names_of
 from prismrec.cli.spreading import evaluate_diversity, levels_of
-from prismrec.cli.terminal import as_json as json_text
-from prismrec.cli.terminal import busy, emit, say, show
+from prismrec.cli.terminal import busy, emit, keep, say, show
 
 if TYPE_CHECKING:
     from prismrec.contenders import Measured
@@ -55,7 +54,6 @@ def evaluate(
     Example: `prismrec evaluate shop.toml --models popularity,item_knn,m2grl --set split.protocol=ratio`
     """
     from prismrec.contenders import M2GRL
-    from prismrec.files import whole_file
     from prismrec.inputs import open_tables, read_tables, reading_notes
     from prismrec.settings import read_settings
 
@@ -76,10 +74,7 @@ def evaluate(
         say(line)
     measured = measure(settings, log, items, names, (M2GRL,) if ablations else baselines)
     document = measured_document(measured, settings)
-    if output is not None:
-        with whole_file(output) as partial:
-            partial.write_text(json_text(document) + "\n", encoding="utf-8")
-        say(f"everything that was measured: {output}")
+    keep(document, output)
     if as_json:
         emit(document)
     else:

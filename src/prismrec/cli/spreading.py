@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from prismrec import __version__
-from prismrec.cli.terminal import as_json as json_text
-from prismrec.cli.terminal import busy, emit, say, show
+from prismrec.cli.terminal import busy, emit, keep, say, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -36,7 +35,6 @@ def levels_of(text: str) -> tuple[float, ...]:
 
 def evaluate_diversity(settings: Settings, levels: Sequence[float], output: Path | None, as_json: bool) -> None:
     """Measure, then write, print or show."""
-    from prismrec.files import whole_file
     from prismrec.inputs import read_tables, reading_notes
 
     log, items = read_tables(settings)
@@ -44,10 +42,7 @@ def evaluate_diversity(settings: Settings, levels: Sequence[float], output: Path
         say(line)
     measured = measure_trade_off(settings, log, items, levels)
     document = trade_off_document(measured, settings)
-    if output is not None:
-        with whole_file(output) as partial:
-            partial.write_text(json_text(document) + "\n", encoding="utf-8")
-        say(f"everything that was measured: {output}")
+    keep(document, output)
     if as_json:
         emit(document)
     else:

@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console, RenderableType
@@ -31,6 +32,17 @@ def say(text: str) -> None:
 def emit(document: Any) -> None:
     """Print one JSON document, the whole of stdout."""
     print(as_json(document))
+
+
+def keep(document: Any, output: Path | None) -> None:
+    """Write everything that was measured to a file, whole or not at all, and say where; nothing without one."""
+    from prismrec.files import whole_file
+
+    if output is None:
+        return
+    with whole_file(output) as partial:
+        partial.write_text(as_json(document) + "\n", encoding="utf-8")
+    say(f"everything that was measured: {output}")
 
 
 def as_json(document: Any) -> str:
@@ -90,4 +102,4 @@ def _console(stream: IO[str]) -> Console:
     return Console(file=stream, width=fixed, highlight=False)
 
 
-__all__ = ["as_json", "busy", "emit", "plain", "say", "show", "width"]
+__all__ = ["as_json", "busy", "emit", "keep", "plain", "say", "show", "width"]
