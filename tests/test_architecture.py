@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "prismrec"
 STAGES = [
-    "errors", "config", "files", "data", "graphs", "models", "training", "evaluation", "retrieval", "serving",
+    "errors", "config", "files", "cluster", "data", "graphs", "models", "training", "evaluation", "retrieval", "serving",
     "settings", "inputs", "fitting", "pipeline", "contenders", "cold_placements", "cold_contenders", "trade_off",
     "cli", "__main__", "__init__",
 ]  # fmt: skip

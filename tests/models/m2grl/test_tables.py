@@ -1,15 +1,19 @@
 """How the arrays begin, and what a warm start keeps."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
 from prismrec.errors import DataError
 from prismrec.models.contract import EmbeddingTable
+from prismrec.models.m2grl import tables
 from prismrec.models.m2grl.tables import (
     ADAGRAD_START,
     SOURCE_SCALE,
     alignment_matrices,
     embedding_tables,
+    initial_sources,
     initial_state,
     start_from,
 )
@@ -53,6 +57,15 @@ def test_vectors_depend_on_the_seed_and_the_view():
     assert one["item.source"].tobytes() == same["item.source"].tobytes()
     assert (one["item.source"] != other["item.source"]).all()
     assert (one["item.source"][:7] != one["category.source"]).all()
+
+
+@pytest.mark.parametrize("cuts", [[0, 50], [0, 10, 11, 50], [0, 7, 32, 50], [0, 25, 25, 50]])
+def test_source_vectors_are_the_same_whoever_draws_which_rows(monkeypatch, cuts):
+    monkeypatch.setattr(tables, "ROWS_PER_DRAW", 8)
+    whole = initial_sources(3, 1, (0, 50), DIM)
+    parts = [initial_sources(3, 1, rows, DIM) for rows in pairwise(cuts)]
+    assert np.concatenate(parts).tobytes() == whole.tobytes()
+    assert len(np.unique(whole[:, 0])) == 50  # no block repeats another
 
 
 def test_first_rows_are_the_same_however_many_nodes_follow():

@@ -21,6 +21,9 @@ SOURCE_SCALE = 0.1
 ADAGRAD_START = 0.1
 """Where the row-wise accumulators begin: it bounds the first steps of a row that is met only a few times."""
 
+ROWS_PER_DRAW = 1 << 17
+"""Rows of a table that one random stream begins: a process that holds some of the rows draws no more than it needs."""
+
 
 def initial_state(
     n_nodes: Mapping[str, int], dim: int, aligned: Sequence[str], seed: int
@@ -34,8 +37,7 @@ def initial_state(
     """
     state: dict[str, NDArray[np.float32]] = {}
     for place, (view, n) in enumerate(n_nodes.items()):
-        rng = np.random.default_rng([seed, place])
-        state[f"{view}.source"] = rng.normal(0, SOURCE_SCALE, (n, dim)).astype(np.float32)
+        state[f"{view}.source"] = initial_sources(seed, place, (0, n), dim)
         state[f"{view}.target"] = np.zeros((n, dim), np.float32)
         for side in SIDES:
             state[f"{view}.{side}_memory"] = np.full(n, ADAGRAD_START, np.float32)
@@ -45,6 +47,22 @@ def initial_state(
             state[f"{view}.alignment_{side}_memory"] = np.full(1, ADAGRAD_START, np.float32)
             state[f"{view}.aligned_{side}_memory"] = np.full(n_nodes[view], ADAGRAD_START, np.float32)
     return state
+
+
+def initial_sources(seed: int, place: int, rows: tuple[int, int], dim: int) -> NDArray[np.float32]:
+    """(end - begin, dim) source vectors of the rows begin..end of a view, the same whoever holds which rows.
+
+    Args:
+        place: the place of the view among all views.
+    """
+    begin, end = rows
+    drawn = np.empty((end - begin, dim), np.float32)
+    for block in range(begin // ROWS_PER_DRAW, -(-end // ROWS_PER_DRAW)):
+        first = block * ROWS_PER_DRAW
+        rng = np.random.default_rng([seed, place, block] if block else [seed, place])
+        vectors = rng.normal(0, SOURCE_SCALE, (min(end - first, ROWS_PER_DRAW), dim))
+        drawn[max(first - begin, 0) : first - begin + len(vectors)] = vectors[max(begin - first, 0) :]
+    return drawn
 
 
 def start_from(
@@ -89,4 +107,12 @@ def alignment_matrices(state: Mapping[str, NDArray[np.float32]], views: Sequence
     return {name: state[name].copy() for name in names if name in state}
 
 
-__all__ = ["SIDES", "Side", "alignment_matrices", "embedding_tables", "initial_state", "start_from"]
+__all__ = [
+    "SIDES",
+    "Side",
+    "alignment_matrices",
+    "embedding_tables",
+    "initial_sources",
+    "initial_state",
+    "start_from",
+]
