@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from prismrec.data import engine
+from prismrec.data.engines.duckdb_engine import identifier, named, quoted, statement, unique_name
 from prismrec.errors import DataError
 
 _DELIMITERS = (",", "\t", ";", "|")
@@ -50,9 +51,9 @@ def read_csv_files(paths: list[Path], backend: Any, place: str) -> tuple[Any, li
         DataError: a file is empty, unreadable, or its header differs from the first file's.
     """
     header = _read_header(paths[0])
-    name = engine.unique_name("csv")
-    columns = ", ".join(f"{_identifier(c)} VARCHAR" for c in header.columns)
-    engine.statement(backend, f"CREATE TEMP TABLE {name} ({columns}, {place} BIGINT)")
+    name = unique_name("csv")
+    columns = ", ".join(f"{identifier(c)} VARCHAR" for c in header.columns)
+    statement(backend, f"CREATE TEMP TABLE {name} ({columns}, {place} BIGINT)")
     counts, malformed, first = [], [], 1
     for path in paths:
         if _read_header(path) != header:
@@ -61,7 +62,7 @@ def read_csv_files(paths: list[Path], backend: Any, place: str) -> tuple[Any, li
         counts.append(n_rows)
         malformed.extend(lines)
         first += n_rows
-    return engine.named(backend, name), counts, tuple(malformed)
+    return named(backend, name), counts, tuple(malformed)
 
 
 def _read_header(path: Path) -> _Header:
@@ -82,31 +83,29 @@ def _read_header(path: Path) -> _Header:
 
 def _append(backend: Any, name: str, path: Path, header: _Header, first: int) -> tuple[int, list[MalformedLine]]:
     """Append one file's rows; a row's place leaves room for the malformed rows before it."""
-    rejects, scan = engine.unique_name("rejects"), engine.unique_name("scan")
-    fields = ", ".join(f"{engine.quoted(c)}: 'VARCHAR'" for c in header.columns)
+    rejects, scan = unique_name("rejects"), unique_name("scan")
+    fields = ", ".join(f"{quoted(c)}: 'VARCHAR'" for c in header.columns)
     options = (
-        f"auto_detect = false, header = true, delim = {engine.quoted(header.delimiter)}, quote = '\"', escape = '\"', "
+        f"auto_detect = false, header = true, delim = {quoted(header.delimiter)}, quote = '\"', escape = '\"', "
         f"nullstr = '', columns = {{{fields}}}, store_rejects = true, "
         f"rejects_table = '{rejects}', rejects_scan = '{scan}'"
     )
-    staged = engine.unique_name("staged")
+    staged = unique_name("staged")
     try:
-        engine.statement(
-            backend, f"CREATE TEMP TABLE {staged} AS SELECT * FROM read_csv({engine.quoted(path)}, {options})"
-        )
+        statement(backend, f"CREATE TEMP TABLE {staged} AS SELECT * FROM read_csv({quoted(path)}, {options})")
     except DataError as error:
         raise DataError(f"cannot read {path}: {error}") from error
     lines = _malformed_lines(backend, rejects, path)
-    good = int(engine.one_row(engine.named(backend, staged).count().name("n").as_table())["n"])
-    engine.statement(backend, f"INSERT INTO {name} {_placed_sql(backend, staged, lines, first)}")
+    good = int(engine.one_row(named(backend, staged).count().name("n").as_table())["n"])
+    statement(backend, f"INSERT INTO {name} {_placed_sql(backend, staged, lines, first)}")
     for table in (staged, rejects, scan):
-        engine.statement(backend, f"DROP TABLE {table}")
+        statement(backend, f"DROP TABLE {table}")
     return good + len(lines), lines
 
 
 def _malformed_lines(backend: Any, rejects: str, path: Path) -> list[MalformedLine]:
     """One entry per line that was lost; a quote that never closes swallows the lines after it too."""
-    found = engine.arrow(engine.named(backend, rejects).select("line", "error_type", "csv_line").order_by("line"))
+    found = engine.arrow(named(backend, rejects).select("line", "error_type", "csv_line").order_by("line"))
     lines: dict[int, MalformedLine] = {}
     for entry in found.to_pylist():
         reason = f"malformed line: {entry['error_type'].lower()}"
@@ -129,10 +128,6 @@ def _placed_sql(backend: Any, staged: str, lines: list[MalformedLine], first: in
         f"FROM (SELECT *, rowid AS k FROM {staged}) AS rows "
         f"ASOF LEFT JOIN {bounds} AS bounds ON rows.k >= bounds.start"
     )
-
-
-def _identifier(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 __all__ = ["Malformed", "MalformedLine", "read_csv_files"]

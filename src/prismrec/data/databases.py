@@ -10,6 +10,7 @@ import ibis
 from ibis.common.exceptions import IbisError, TableNotFound
 
 from prismrec.data import engine
+from prismrec.data.engines.duckdb_engine import identifier, named, quoted, statement, unique_name
 from prismrec.errors import DataError
 
 _DUCKDB = "duckdb://"
@@ -33,14 +34,14 @@ def _attached(path: Path, table: str, backend: Any) -> Any:
     file = path if path.exists() else Path(str(path).lstrip("/"))  # duckdb:///shop.db means the file beside us
     if not file.exists():
         raise DataError(f"there is no DuckDB file at {path}")
-    alias, view = engine.unique_name("database"), engine.unique_name("table")
-    name = ".".join('"' + part.replace('"', '""') + '"' for part in table.split("."))
+    alias, view = unique_name("database"), unique_name("table")
+    name = ".".join(identifier(part) for part in table.split("."))
     try:
-        engine.statement(backend, f"ATTACH {engine.quoted(file)} AS {alias} (READ_ONLY)")
-        engine.statement(backend, f"CREATE TEMP VIEW {view} AS SELECT * FROM {alias}.{name}")
+        statement(backend, f"ATTACH {quoted(file)} AS {alias} (READ_ONLY)")
+        statement(backend, f"CREATE TEMP VIEW {view} AS SELECT * FROM {alias}.{name}")
     except DataError as error:
         raise DataError(f"cannot read the table {table!r} of {file}: {error}") from error
-    return engine.named(backend, view)
+    return named(backend, view)
 
 
 def _fetched(database: str, table: str, backend: Any) -> Any:

@@ -1,47 +1,30 @@
 """Running Ibis expressions: one small door between the expressions and the engine that evaluates them.
 
-The stages only build expressions; everything that executes goes through here, so that another engine needs another
-version of this module alone, and errors of the engine never reach a user as they are.
+The stages only build expressions; everything that executes goes through here, to DuckDB
+(`data.engines.duckdb_engine`) or to Spark (`data.engines.spark_engine`), whichever a table lives on. Errors of an
+engine never reach a user as they are.
 """
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import uuid
-import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-import duckdb
-import ibis
-import ibis.expr.operations as ops
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from prismrec.data.engines import duckdb_engine
+from prismrec.data.engines.contract import Engine
+from prismrec.data.engines.duckdb_engine import connect
 from prismrec.errors import DataError
 
 BATCH_ROWS = 1 << 19
 
-
-def connect(threads: int | None = None, memory_limit: str | None = None) -> Any:
-    """An in-memory DuckDB engine that spills to a temporary folder of its own.
-
-    Args:
-        threads: worker threads; all cores unless given.
-        memory_limit: what DuckDB may hold before it spills, e.g. "1GB"; DuckDB's own default unless given.
-    """
-    spill = tempfile.mkdtemp(prefix="prismrec-spill-")
-    settings: dict[str, Any] = {"temp_directory": spill}
-    if threads is not None:
-        settings["threads"] = threads
-    if memory_limit is not None:
-        settings["memory_limit"] = memory_limit
-    backend = ibis.duckdb.connect(**settings)
-    weakref.finalize(backend, _remove_folder, spill)
-    return backend
+_PART = "part-*.parquet"
 
 
 def backend_of(table: Any) -> Any:
@@ -51,13 +34,12 @@ def backend_of(table: Any) -> Any:
 
 def arrow(table: Any) -> pa.Table:
     """Evaluate into an Arrow table."""
-    return _relation(table).to_arrow_table()
+    return _engine_of(table).arrow(table)
 
 
 def batches(table: Any, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     """Evaluate into a stream of Arrow batches; the engine answers nothing else until the stream ends."""
-    with _named_errors():
-        yield from _relation(table).to_arrow_reader(rows)
+    return _engine_of(table).batches(table, rows)
 
 
 def one_row(table: Any) -> dict[str, Any]:
@@ -66,37 +48,14 @@ def one_row(table: Any) -> dict[str, Any]:
     return {name: int(value) if isinstance(value, Decimal) else value for name, value in row.items()}  # 128-bit sums
 
 
-def statement(backend: Any, sql: str) -> None:
-    """Run one statement that returns nothing."""
-    with _named_errors():
-        backend.con.sql(sql)
-
-
-def named(backend: Any, name: str) -> Any:
-    """A lazy table over a table or view of the engine.
-
-    Described here and not by `backend.table`, which reads the schema through a call that DuckDB 2 deprecates.
-    """
-    with _named_errors():
-        described = backend.con.sql(f"DESCRIBE {name}").fetchall()
-    mapper = backend.compiler.type_mapper
-    schema = ibis.schema({row[0]: mapper.from_string(row[1], nullable=row[2] == "YES") for row in described})
-    return ops.DatabaseTable(name=name, schema=schema, source=backend, namespace=ops.Namespace()).to_expr()
-
-
 def register(backend: Any, table: pa.Table) -> Any:
-    """A lazy table over an Arrow table, without a copy."""
-    name = unique_name("arrow")
-    with _named_errors():
-        backend.con.register(name, table)
-    return named(backend, name)
+    """A lazy table over an Arrow table."""
+    return _engine(backend).register(backend, table)
 
 
 def stored(table: Any) -> Any:
     """A lazy table over the evaluated rows, kept on the engine as long as it lives."""
-    backend, name = backend_of(table), unique_name("stored")
-    statement(backend, f"CREATE TEMP TABLE {name} AS {backend.compile(table)}")
-    return named(backend, name)
+    return _engine_of(table).stored(table)
 
 
 @contextmanager
@@ -111,41 +70,95 @@ def held(table: Any) -> Iterator[Any]:
 
 def drop(kept: Any) -> None:
     """Free a table that `stored` made."""
-    statement(backend_of(kept), f"DROP TABLE {kept.get_name()}")
+    _engine_of(kept).drop(kept)
 
 
 def write_parquet(table: Any, path: Path) -> None:
     """Evaluate into one Parquet file, batch by batch in the engine."""
-    sql = backend_of(table).compile(table)
-    statement(backend_of(table), f"COPY ({sql}) TO {quoted(path)} (FORMAT parquet, COMPRESSION zstd)")
+    _engine_of(table).write_parquet(table, path)
 
 
-def quoted(text: Any) -> str:
-    """A SQL string literal."""
-    return "'" + str(text).replace("'", "''") + "'"
+def write_dataset(table: Any, folder: Path, files: int, order_by: Sequence[str] = ()) -> None:
+    """Evaluate into Parquet files of about equal size, by the engine's own writers; no row passes through Python.
+
+    Args:
+        table: what to write.
+        folder: an empty folder, or one that is made; it gets part-00000.parquet, part-00001.parquet, ...
+        files: how many; those beyond the number of rows are empty.
+        order_by: columns that order the rows from file to file and within each, ascending; no order unless given.
+
+    Raises:
+        DataError: the folder holds a data set already, or the engine cannot evaluate the table.
+    """
+    if files < 1:
+        raise DataError(f"a data set has at least one file, got files={files}")
+    if folder.exists() and any(folder.glob(_PART)):
+        raise DataError(f"{folder} holds a data set already: name another folder, or remove it")
+    folder.mkdir(parents=True, exist_ok=True)
+    _engine_of(table).write_dataset(table, folder, files, order_by)
 
 
-def unique_name(prefix: str) -> str:
-    """A name for a view or table that nobody else has."""
-    return f"prismrec_{prefix}_{uuid.uuid4().hex[:12]}"
+def read_dataset(backend: Any, folder: Path) -> Any:
+    """A lazy table over what `write_dataset` wrote, in no particular order of rows.
+
+    Raises:
+        DataError: there is no data set in the folder.
+    """
+    return read_parquet(backend, _parts(folder))
 
 
-def _relation(table: Any) -> Any:
-    backend = backend_of(table)
-    with _named_errors():
-        return backend.con.sql(backend.compile(table))
+def numbered_dataset(backend: Any, folder: Path, name: str) -> Any:
+    """`read_dataset` with the int64 column `name`: the row's 0-based place over all files in the order of their names.
+
+    Places come from the file and the row's number in it, never from a window over all rows.
+
+    Raises:
+        DataError: there is no data set in the folder.
+    """
+    return read_parquet(backend, _parts(folder), name)
 
 
-@contextmanager
-def _named_errors() -> Iterator[None]:
+def read_parquet(backend: Any, paths: Sequence[Path], place: str = "", first: int = 0) -> Any:
+    """A lazy table over Parquet files of the same columns.
+
+    Args:
+        backend: the engine to read with.
+        paths: the files.
+        place: name of a further int64 column, the row's place over all files in the given order; none where empty.
+        first: the place of the first row.
+
+    Raises:
+        DataError: a file is no Parquet file.
+    """
+    starts = list(accumulate((parquet_rows(path) for path in paths), initial=first)) if place else []
+    return _engine(backend).read_parquet(backend, paths, place, starts[:-1])
+
+
+def parquet_rows(path: Path) -> int:
+    """The number of rows of a Parquet file, from its footer.
+
+    Raises:
+        DataError: it is no Parquet file.
+    """
     try:
-        yield
-    except duckdb.Error as error:
-        raise DataError(f"the engine could not evaluate the tables: {error}") from error
+        return int(pq.read_metadata(path).num_rows)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"cannot read {path} as Parquet: {error}") from error
 
 
-def _remove_folder(folder: str) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+def _parts(folder: Path) -> list[Path]:
+    paths = sorted(folder.glob(_PART))
+    if not paths:
+        raise DataError(f"there is no data set in {folder}: expected files {_PART}")
+    return paths
+
+
+def _engine_of(table: Any) -> Engine:
+    return _engine(backend_of(table))
+
+
+def _engine(backend: Any) -> Engine:
+    return duckdb_engine
 
 
 __all__ = [
@@ -155,12 +168,13 @@ __all__ = [
     "connect",
     "drop",
     "held",
-    "named",
+    "numbered_dataset",
     "one_row",
-    "quoted",
+    "parquet_rows",
+    "read_dataset",
+    "read_parquet",
     "register",
-    "statement",
     "stored",
-    "unique_name",
+    "write_dataset",
     "write_parquet",
 ]

@@ -17,7 +17,6 @@ from typing import Any
 import ibis
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from prismrec.data import engine
 from prismrec.data.csv_files import Malformed, read_csv_files
@@ -131,23 +130,8 @@ def _is_data(path: Path) -> bool:
 
 
 def _from_parquet(name: str, paths: list[Path], backend: Any) -> Source:
-    counts = [_parquet_rows(path) for path in paths]
-    firsts = np.concatenate([[1], 1 + np.cumsum(counts)]).tolist()
-    files = ", ".join(engine.quoted(path) for path in paths)
-    view = engine.unique_name("parquet")
-    engine.statement(
-        backend,
-        f"CREATE TEMP VIEW {view} AS SELECT *, ({firsts})[CAST(file_index + 1 AS BIGINT)] + file_row_number "
-        f"AS {PLACE} FROM read_parquet([{files}])",
-    )
-    return Source(name, engine.named(backend, view), _input_files(paths, counts))
-
-
-def _parquet_rows(path: Path) -> int:
-    try:
-        return int(pq.read_metadata(path).num_rows)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"cannot read {path} as Parquet: {error}") from error
+    table = engine.read_parquet(backend, paths, PLACE, 1)
+    return Source(name, table, _input_files(paths, [engine.parquet_rows(path) for path in paths]))
 
 
 def _input_files(paths: list[Path], counts: list[int]) -> tuple[InputFile, ...]:
