@@ -29,6 +29,7 @@ from rich.table import Table
 
 from prismrec.data.prepared import PreparedData, View
 from prismrec.data.sequences import Sequences
+from prismrec.data.training_data import training_data
 from prismrec.data.views import mapped
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.graphs.negatives import build_alias_table, popularity_weights
@@ -178,7 +179,7 @@ def prepared(corpus: Corpus, groups: dict[str, int]) -> PreparedData:
 
 def fit(data: PreparedData, chosen: M2GRLConfig, epochs: int, threads: int, steps: int = 0) -> M2GRL:
     """All steps of some epochs, or the first few of one."""
-    model = M2GRL(chosen, data, learning_rate=0.3, n_threads=threads)
+    model = M2GRL(chosen, training_data(data, chosen.sequences), learning_rate=0.3, n_threads=threads)
     n = model.steps_per_epoch * epochs
     for number in range(steps or n):
         model.step(number // model.steps_per_epoch, number % model.steps_per_epoch, number / n)

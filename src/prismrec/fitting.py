@@ -18,6 +18,7 @@ from prismrec.data.prepared import PreparedData
 from prismrec.data.schema import ITEM_VIEW, Interactions, ItemTable
 from prismrec.data.sequences import Sequences
 from prismrec.data.splits import SplitSettings, next_item
+from prismrec.data.training_data import training_data
 from prismrec.evaluation.lists import Catalogue
 from prismrec.evaluation.metrics import MISSED
 from prismrec.evaluation.protocols import EvaluationSettings, evaluate
@@ -85,7 +86,8 @@ def fit(
     """
     training = settings.training
     model = M2GRL(
-        settings.model, data, learning_rate=training.learning_rate, seed=training.seed,
+        settings.model, training_data(data, settings.model.sequences),
+        learning_rate=training.learning_rate, seed=training.seed,
         n_threads=1 if training.deterministic else training.threads,
         implementation=training.implementation, device=training.device,
     )  # fmt: skip

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from prismrec.data.sequences import Sequences
+from prismrec.data.training_data import training_data
 from prismrec.models.m2grl import torch_step
 from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.models.m2grl.model import M2GRL
@@ -20,7 +21,14 @@ ALL_VIEWS = ("category", "shop", "tags")
 
 def built(data, seed=0, implementation="numba", **values):
     config = M2GRLConfig(**{"embedding_dim": 16, "window": 1, **values})
-    return M2GRL(config, data, learning_rate=0.3, seed=seed, n_threads=1, implementation=implementation)
+    return M2GRL(
+        config,
+        training_data(data, config.sequences),
+        learning_rate=0.3,
+        seed=seed,
+        n_threads=1,
+        implementation=implementation,
+    )
 
 
 def trained(model, first=0, last=EPOCHS):

@@ -12,12 +12,15 @@ from numba.core.config import NUMBA_NUM_THREADS
 from prismrec.config import build
 from prismrec.data.prepared import PreparedData, View
 from prismrec.data.sequences import Sequences
+from prismrec.data.training_data import training_data
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError, DataError, TrainingError
 from prismrec.models.m2grl import model as model_module
+from prismrec.models.m2grl import sampler as sampler_module
 from prismrec.models.m2grl.batches import draw_intra_batch
 from prismrec.models.m2grl.config import M2GRLConfig
-from prismrec.models.m2grl.model import EDGE_PASSES, FINAL_RATE, M2GRL
+from prismrec.models.m2grl.model import FINAL_RATE, M2GRL
+from prismrec.models.m2grl.sampler import EDGE_PASSES
 from prismrec.training.loop import TrainingSettings, train
 
 DIM = 16
@@ -32,7 +35,7 @@ def short_steps(monkeypatch):
 def built(data, *, learning_rate=0.3, seed=0, n_threads=1, implementation="numba", device="cpu", **values):
     config = build(M2GRLConfig, {"embedding_dim": DIM, "window": 1, **values})
     return M2GRL(
-        config, data, learning_rate=learning_rate, seed=seed, n_threads=n_threads,
+        config, training_data(data, config.sequences), learning_rate=learning_rate, seed=seed, n_threads=n_threads,
         implementation=implementation, device=device,
     )  # fmt: skip
 
@@ -92,7 +95,7 @@ def test_each_epoch_has_an_order_of_its_own(planted, monkeypatch):
         met.append(rows.tolist())
         return draw_intra_batch(sessions, rows, *rest)
 
-    monkeypatch.setattr(model_module, "draw_intra_batch", recorded)
+    monkeypatch.setattr(sampler_module, "draw_intra_batch", recorded)
     model = built(planted(()))
     for epoch in (0, 1, 0):
         model.step(epoch, 0, 0.0)

@@ -6,6 +6,7 @@ import pytest
 from prismrec.config import build
 from prismrec.data.prepared import PreparedData, View
 from prismrec.data.sequences import Sequences
+from prismrec.data.training_data import training_data
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError
 from prismrec.models.m2grl import torch_step
@@ -116,7 +117,8 @@ def planted_data():
 
 def trained(implementation, device="cpu", seed=0):
     config = build(M2GRLConfig, {"embedding_dim": DIM, "popularity_offset": False})
-    model = M2GRL(config, planted_data(), seed=seed, n_threads=1, implementation=implementation, device=device)
+    data = training_data(planted_data(), "sessions")
+    model = M2GRL(config, data, seed=seed, n_threads=1, implementation=implementation, device=device)
     for epoch in range(5):
         losses = model.step(epoch, 0, epoch / 5)
     return model, {task: loss.mean for task, loss in losses.items()}

@@ -36,24 +36,20 @@ import numpy as np
 from numba import get_num_threads, set_num_threads
 from numpy.typing import NDArray
 
-from prismrec.data.prepared import PreparedData
+from prismrec.cluster.crew import ALONE, Crew
 from prismrec.data.schema import ITEM_VIEW
-from prismrec.data.sequences import Sequences
-from prismrec.data.views import mapped
+from prismrec.data.training_data import TrainingData
 from prismrec.errors import ConfigError, DataError
-from prismrec.graphs.negatives import GroupTable, build_alias_table, build_group_table, popularity_weights
 from prismrec.models.contract import EmbeddingTable, TaskLoss
-from prismrec.models.m2grl.batches import SkipGramBatch, draw_inter_batch, draw_intra_batch
+from prismrec.models.m2grl.batches import SkipGramBatch
 from prismrec.models.m2grl.config import M2GRLConfig
+from prismrec.models.m2grl.sampler import Sampler
 from prismrec.models.m2grl.tables import SIDES, Side, alignment_matrices, embedding_tables, initial_state, start_from
 from prismrec.models.m2grl.weighting import TaskWeights
 
 CLICKS_PER_STEP, STEPS_PER_EPOCH, MOST_CLICKS_PER_STEP = 16_384, 64, 131_072
 """A step takes 16 k session items; where that makes more than 64 steps an epoch, steps grow up to 131 k items: every
 step is a few meetings of all threads, which should be rare against the work between them."""
-
-EDGE_PASSES = 2
-"""How often an epoch meets each item-node edge: once for either side of the tables."""
 
 FINAL_RATE = 0.01
 """The learning rate falls linearly to this share of itself."""
@@ -87,20 +83,23 @@ class M2GRL:
     def __init__(
         self,
         config: M2GRLConfig,
-        data: PreparedData,
+        data: TrainingData,
         *,
         learning_rate: float = 0.2,
         seed: int = 0,
         n_threads: int = 0,
         implementation: str = "numba",
         device: str = "cpu",
+        crew: Crew = ALONE,
     ) -> None:
         """Fresh vectors for the nodes of `data`.
 
         Args:
+            data: this process's share.
             n_threads: CPU threads; 0 is all. With one thread both engines give bit-equal vectors for a seed.
             implementation: "numba" or "torch".
             device: "cpu", or "cuda" with torch.
+            crew: the processes that train together; each calls everything, in the same order.
 
         Raises:
             DataError: no session has two items, or none meets a node of some view.
@@ -108,27 +107,17 @@ class M2GRL:
         """
         self.config = config
         self.views = data.view_names
-        self.aligned = tuple(data.views) if config.alignment else ()
-        self._item_nodes = {v: data.views[v].item_nodes for v in data.views}
-        self._sequences = _sequences(data, config)
-        self._edges = {v: _edges(self._item_nodes[v]) for v in self.aligned}
+        self.aligned = tuple(data.edges) if config.alignment else ()
         self._learning_rate = learning_rate
         self._seed = seed
         self._n_threads = n_threads
-        if not (self._sequences[ITEM_VIEW].lengths >= 2).any():
-            raise DataError("there is nothing to learn from: no sequence has two items")
-        n_nodes = {v: len(data.nodes(v)) for v in self.views}
-        self._counts = {v: np.bincount(s.values, minlength=n_nodes[v]) for v, s in self._sequences.items()}
-        for view in self.views:
-            if not self._counts[view].any():
-                raise DataError(f"no sequence meets a node of view {view!r}: check its column, or leave the view out")
-        self._noise = {
-            v: build_alias_table(popularity_weights(n, config.negative_power)) for v, n in self._counts.items()
-        }
-        self._offsets = {v: self._target_offsets(n) for v, n in self._counts.items()}
-        self._groups = self._hard_groups()
+        self._crew = crew
+        self._n_clicks = data.n_clicks
+        _check_learnable(data, crew)
+        self._sampler = Sampler(config, data)
+        self._offsets = {v: _target_offsets(n, config) for v, n in data.counts.items()}
         self._weights = TaskWeights([*self.views, *(f"{ITEM_VIEW}-{v}" for v in self.aligned)], config)
-        state = initial_state(n_nodes, config.embedding_dim, self.aligned, seed)
+        state = initial_state(data.n_nodes, config.embedding_dim, self.aligned, seed)
         self._engine = _build_engine(implementation, device, state, deterministic=n_threads == 1)
         self._orders: tuple[int, dict[str, NDArray[np.int64]]] = (-1, {})
 
@@ -141,8 +130,7 @@ class M2GRL:
     @property
     def steps_per_epoch(self) -> int:
         """How many steps make an epoch."""
-        n_clicks = len(self._sequences[ITEM_VIEW].values)
-        small, large = (-(-n_clicks // size) for size in (CLICKS_PER_STEP, MOST_CLICKS_PER_STEP))
+        small, large = (-(-self._n_clicks // size) for size in (CLICKS_PER_STEP, MOST_CLICKS_PER_STEP))
         return max(1, min(small, max(STEPS_PER_EPOCH, large)))
 
     def step(self, epoch: int, step: int, progress: float) -> dict[str, TaskLoss]:
@@ -158,6 +146,7 @@ class M2GRL:
                 losses[task] = self._learn_inter(view, epoch, step, rate, weights[task])
         finally:
             set_num_threads(threads)
+        losses = self._of_the_crew(losses)
         self._weights.learn(losses)
         return losses
 
@@ -183,26 +172,31 @@ class M2GRL:
         return alignment_matrices(self._engine.state(), self.aligned)
 
     def _learn_intra(self, view: str, epoch: int, step: int, rate: float, weight: float) -> TaskLoss:
-        sequences = self._sequences[view]
-        batch = draw_intra_batch(
-            sequences, self._slice(view, len(sequences), epoch, step), self.config, self._noise[view],
-            (self._seed, epoch, step, self._place(view)), self._groups if view == ITEM_VIEW else None,
-        )  # fmt: skip
+        chosen = self._slice(view, self._sampler.n_sequences(view), epoch, step)
+        batch = self._sampler.intra(view, chosen, self._stream(epoch, step, view))
         loss = self._engine.learn_intra(view, batch, self._offsets[view], rate, weight)
         return TaskLoss(loss, batch.n_pairs)
 
     def _learn_inter(self, view: str, epoch: int, step: int, rate: float, weight: float) -> TaskLoss:
         """Half of the edges align the source vectors, the others the target vectors."""
-        items, nodes = self._edges[view]
-        chosen = self._slice(f"{ITEM_VIEW}-{view}", len(items), epoch, step)
+        task = f"{ITEM_VIEW}-{view}"
+        chosen = self._slice(task, self._sampler.n_edges(view), epoch, step)
         loss = 0.0
         for side, part in zip(SIDES, np.array_split(chosen, 2), strict=True):
-            batch = draw_inter_batch(
-                items[part], nodes[part], max(1, self.config.negatives // 2), self._noise[view],
-                (self._seed, epoch, step, self._place(f"{ITEM_VIEW}-{view}"), SIDES.index(side)),
-            )  # fmt: skip
+            batch = self._sampler.inter(view, part, (*self._stream(epoch, step, task), SIDES.index(side)))
             loss += self._engine.learn_inter(view, side, batch, rate, weight)
         return TaskLoss(loss, len(chosen))
+
+    def _of_the_crew(self, losses: Mapping[str, TaskLoss]) -> dict[str, TaskLoss]:
+        """The losses of all processes together, which is what weights are learned from and the log shows."""
+        own = np.array([(loss.total, loss.n_examples) for loss in losses.values()], np.float64)
+        totals = self._crew.total(own).tolist()
+        return {task: TaskLoss(total, int(n)) for task, (total, n) in zip(losses, totals, strict=True)}
+
+    def _stream(self, epoch: int, step: int, task: str) -> tuple[int, ...]:
+        """What the random numbers of a task come from: others in every process."""
+        stream = (self._seed, epoch, step, self._place(task))
+        return stream if self._crew.size == 1 else (*stream, self._crew.rank)
 
     def _place(self, task: str) -> int:
         """The number of a task, which keeps its random numbers apart from those of others."""
@@ -217,25 +211,23 @@ class M2GRL:
             orders[task] = np.random.default_rng([self._seed, epoch, self._place(task)]).permutation(n)
         return orders[task][n * step // self.steps_per_epoch : n * (step + 1) // self.steps_per_epoch]
 
-    def _target_offsets(self, counts: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n_nodes,) log p - log(K q), or zeros; a node never met counts as half a meeting."""
-        if not self.config.popularity_offset:
-            return np.zeros(len(counts), np.float32)
-        met = np.maximum(counts, 0.5)
-        noise = met**self.config.negative_power
-        log_odds = np.log(met / met.sum()) - np.log(self.config.negatives * noise / noise.sum())
-        return np.asarray(log_odds, np.float32)
 
-    def _hard_groups(self) -> GroupTable | None:
-        view = self.config.hard_view
-        if not self.config.hard_negatives:
-            return None
-        if view not in self._item_nodes:
-            raise ConfigError(
-                f"model.hard_view = {view!r} is no view; views are {', '.join(self._item_nodes) or 'none'}"
-            )
-        weights = popularity_weights(self._counts[ITEM_VIEW], self.config.negative_power)
-        return build_group_table(self._item_nodes[view], len(self._counts[view]), weights)
+def _target_offsets(counts: NDArray[np.int64], config: M2GRLConfig) -> NDArray[np.float32]:
+    """(n_nodes,) log p - log(K q), or zeros; a node never met counts as half a meeting."""
+    if not config.popularity_offset:
+        return np.zeros(len(counts), np.float32)
+    met = np.maximum(counts, 0.5)
+    noise = met**config.negative_power
+    log_odds = np.log(met / met.sum()) - np.log(config.negatives * noise / noise.sum())
+    return np.asarray(log_odds, np.float32)
+
+
+def _check_learnable(data: TrainingData, crew: Crew) -> None:
+    if not crew.most(int((data.sequences[ITEM_VIEW].lengths >= 2).any())):
+        raise DataError("there is nothing to learn from: no sequence has two items")
+    for view, counts in data.counts.items():
+        if not counts.any():
+            raise DataError(f"no sequence meets a node of view {view!r}: check its column, or leave the view out")
 
 
 def _build_engine(
@@ -250,20 +242,6 @@ def _build_engine(
 
         return TorchEngine(state, device, deterministic)
     raise ConfigError(f"training.implementation must be numba or torch, got {implementation!r}")
-
-
-def _sequences(data: PreparedData, config: M2GRLConfig) -> dict[str, Sequences]:
-    """What each view learns from: its sessions, or the users' whole histories mapped to it."""
-    if config.sequences == "sessions":
-        return {view: data.view_sessions(view) for view in data.view_names}
-    sides = {view: mapped(data.histories, data.views[view].item_nodes) for view in data.views}
-    return {ITEM_VIEW: data.histories, **sides}
-
-
-def _edges(item_nodes: Sequences) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """(n_edges,) items and (n_edges,) nodes of the cross-view graph, each edge `EDGE_PASSES` times."""
-    items = np.repeat(np.arange(len(item_nodes), dtype=np.int32), item_nodes.lengths)
-    return np.tile(items, EDGE_PASSES), np.tile(item_nodes.values, EDGE_PASSES)
 
 
 __all__ = ["M2GRL", "Engine"]

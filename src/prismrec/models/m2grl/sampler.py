@@ -1,0 +1,67 @@
+"""Which examples a step learns from: the sequences and edges of a process, and the noise that negatives come from."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prismrec.data.schema import ITEM_VIEW
+from prismrec.data.training_data import TrainingData
+from prismrec.errors import ConfigError
+from prismrec.graphs.negatives import GroupTable, build_alias_table, build_group_table, popularity_weights
+from prismrec.models.m2grl.batches import SkipGramBatch, draw_inter_batch, draw_intra_batch
+from prismrec.models.m2grl.config import M2GRLConfig
+
+EDGE_PASSES = 2
+"""How often an epoch meets each item-node edge: once for either side of the tables."""
+
+
+class Sampler:
+    """Draws the examples of a process's share; negatives come from the counts of the whole.
+
+    Raises:
+        ConfigError: `hard_view` is no view.
+    """
+
+    def __init__(self, config: M2GRLConfig, data: TrainingData) -> None:
+        self._config = config
+        self._sequences = data.sequences
+        self._edges = data.edges
+        self._noise = {
+            v: build_alias_table(popularity_weights(n, config.negative_power)) for v, n in data.counts.items()
+        }
+        self._groups = _hard_groups(config, data)
+
+    def n_sequences(self, view: str) -> int:
+        """Sequences of a view that an epoch goes through."""
+        return len(self._sequences[view])
+
+    def n_edges(self, view: str) -> int:
+        """Item-node edges that an epoch goes through: each `EDGE_PASSES` times."""
+        return EDGE_PASSES * len(self._edges[view].items)
+
+    def intra(self, view: str, chosen: NDArray[np.int64], stream: tuple[int, ...]) -> SkipGramBatch:
+        """The examples of some sequences of a view."""
+        groups = self._groups if view == ITEM_VIEW else None
+        return draw_intra_batch(self._sequences[view], chosen, self._config, self._noise[view], stream, groups)
+
+    def inter(self, view: str, chosen: NDArray[np.int64], stream: tuple[int, ...]) -> SkipGramBatch:
+        """The examples of some of the `n_edges` of a view."""
+        items, nodes = self._edges[view]
+        chosen = chosen % max(1, len(items))
+        n_negatives = max(1, self._config.negatives // 2)
+        return draw_inter_batch(items[chosen], nodes[chosen], n_negatives, self._noise[view], stream)
+
+
+def _hard_groups(config: M2GRLConfig, data: TrainingData) -> GroupTable | None:
+    view = config.hard_view
+    if not config.hard_negatives:
+        return None
+    if view not in data.n_nodes or view == ITEM_VIEW:
+        sides = ", ".join(v for v in data.view_names if v != ITEM_VIEW)
+        raise ConfigError(f"model.hard_view = {view!r} is no view; views are {sides or 'none'}")
+    weights = popularity_weights(data.counts[ITEM_VIEW], config.negative_power)
+    return build_group_table(data.item_nodes[view], data.n_nodes[view], weights)
+
+
+__all__ = ["EDGE_PASSES", "Sampler"]
