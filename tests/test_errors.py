@@ -14,6 +14,7 @@ BUILTINS = {
     "NotFittedError": RuntimeError,
     "TrainingError": ArithmeticError,
     "ArtifactError": OSError,
+    "ResourceError": OSError,
     "MissingExtraError": ImportError,
 }
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         MissingExtraError,
         NotFittedError,
         PrismRecError,
+        ResourceError,
         TrainingError,
         UnknownIdError,
     )
@@ -47,6 +48,7 @@ _HOMES = {
     "NotFittedError": "prismrec.errors",
     "PreparedData": "prismrec.data.prepared",
     "PrismRecError": "prismrec.errors",
+    "ResourceError": "prismrec.errors",
     "Settings": "prismrec.settings",
     "TrainingError": "prismrec.errors",
     "UnknownIdError": "prismrec.errors",
@@ -88,6 +90,7 @@ __all__ = [
     "NotFittedError",
     "PreparedData",
     "PrismRecError",
+    "ResourceError",
     "Settings",
     "TrainingError",
     "UnknownIdError",

@@ -7,6 +7,7 @@ PrismRecError
 ├── NotFittedError  (RuntimeError)       asked for an answer before there is a model
 ├── TrainingError   (ArithmeticError)    a loss or vector stopped being finite
 ├── ArtifactError   (OSError)            a bundle, checkpoint or prepared folder is missing, damaged or too new
+├── ResourceError   (OSError)            the machine has too little memory or disk for what was asked
 └── MissingExtraError (ImportError)      an optional dependency is needed: says which extra installs it
 
 Each is also the matching builtin, so that code which knows nothing of PrismRec can catch it. A message says what
@@ -45,6 +46,10 @@ class ArtifactError(PrismRecError, OSError):
     """A bundle, checkpoint or prepared folder is missing, damaged or from a newer version."""
 
 
+class ResourceError(PrismRecError, OSError):
+    """The machine has too little memory, disk, shared memory or open files for what was asked."""
+
+
 class MissingExtraError(PrismRecError, ImportError):
     """An optional dependency is needed; the message names the extra that installs it."""
 
@@ -56,6 +61,7 @@ __all__ = [
     "MissingExtraError",
     "NotFittedError",
     "PrismRecError",
+    "ResourceError",
     "TrainingError",
     "UnknownIdError",
 ]
