@@ -17,7 +17,8 @@ from prismrec.models.m2grl.model import M2GRL
 from prismrec.models.m2grl.tables import SIDES, initial_state
 
 torch = pytest.importorskip("torch")
-from prismrec.models.m2grl.torch_engine import TorchEngine  # noqa: E402
+from prismrec.models.m2grl.torch_device import TorchDevice  # noqa: E402
+from prismrec.models.m2grl.torch_engine import local_engine  # noqa: E402
 
 N_NODES = {"item": 40, "category": 9}
 DIM = 8
@@ -67,7 +68,7 @@ def assert_close(engine, other):
 
 @pytest.mark.parametrize("side", SIDES)
 def test_inter_view_step_equals_the_compiled_one(device, side):
-    compiled, found = CpuEngine(random_state()), TorchEngine(random_state(), device)
+    compiled, found = CpuEngine(random_state()), local_engine(random_state(), TorchDevice(device))
     losses = [engine.learn_inter("category", side, inter_batch(), 0.3, 0.7) for engine in (compiled, found)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert_close(found, compiled)
@@ -81,7 +82,7 @@ def test_inter_view_step_equals_the_compiled_one(device, side):
 
 def test_intra_view_step_equals_the_compiled_one(device):
     offsets = np.random.default_rng(8).standard_normal(N_NODES["item"]).astype(np.float32)
-    compiled, found = CpuEngine(random_state()), TorchEngine(random_state(), device)
+    compiled, found = CpuEngine(random_state()), local_engine(random_state(), TorchDevice(device))
     losses = [engine.learn_intra("item", intra_batch(), offsets, 0.3, 0.7) for engine in (compiled, found)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     assert_close(found, compiled)
@@ -89,7 +90,7 @@ def test_intra_view_step_equals_the_compiled_one(device):
 
 def test_engine_copies_what_it_begins_with_and_takes_over_what_it_is_given(device):
     state = random_state()
-    engine = TorchEngine(state, device)
+    engine = local_engine(state, TorchDevice(device))
     engine.learn_inter("category", "source", inter_batch(), 0.3, 0.7)
     for name, array in random_state().items():
         np.testing.assert_array_equal(state[name], array)
@@ -100,7 +101,7 @@ def test_engine_copies_what_it_begins_with_and_takes_over_what_it_is_given(devic
 
 def test_unknown_device_is_refused():
     with pytest.raises(ConfigError, match=r"training\.device must be cpu or cuda, got 'tpu'"):
-        TorchEngine(random_state(), "tpu")
+        TorchDevice("tpu")
 
 
 def planted_data():

@@ -9,10 +9,13 @@ import pytest
 from prismrec.errors import ConfigError, MissingExtraError
 from prismrec.models.m2grl import torch_step
 from prismrec.models.m2grl.batches import SkipGramBatch
-from prismrec.models.m2grl.cpu import learn_skip_gram, learn_source_only, skip_gram_gradients
-from prismrec.models.m2grl.torch_step import TorchStep
+from prismrec.models.m2grl.cpu import learn_skip_gram, skip_gram_gradients
 
 torch = pytest.importorskip("torch")
+from prismrec.models.m2grl.local_tables import LocalTables  # noqa: E402
+from prismrec.models.m2grl.torch_device import TorchDevice  # noqa: E402
+from prismrec.models.m2grl.torch_engine import TorchEngine  # noqa: E402
+from prismrec.models.m2grl.torch_step import part_of, skip_gram  # noqa: E402
 
 N_SOURCES, N_TARGETS, DIM = 30, 40, 8
 DEVICES = [
@@ -21,9 +24,38 @@ DEVICES = [
 ]
 
 
+class Step:
+    """The step on two plain tables, called like the compiled one."""
+
+    def __init__(self, device, deterministic=False):
+        self.device = TorchDevice(device, deterministic)
+        self.tensor = self.device.tensor
+
+    def learn_skip_gram(self, source, target, source_memory, target_memory, offsets, batch, learning_rate, weight=1.0):
+        named = {
+            "v.source": source, "v.target": target, "v.source_memory": source_memory, "v.target_memory": target_memory,
+        }  # fmt: skip
+        tables = LocalTables(named, self.device)
+        engine = TorchEngine(tables, {}, {"v": len(target)}, self.device)
+        return engine.learn_intra("v", batch, offsets.cpu().numpy(), learning_rate, weight)
+
+    def skip_gram_gradients(self, source, target, offsets, batch, weight=1.0):
+        """Summed by row, as the compiled function gives them."""
+        sums, loss = [torch.zeros_like(table) for table in (source, target)], 0.0
+        share = torch_step.ANCHORS_PER_UPDATE
+        for begin in range(0, len(batch.anchors), share):
+            part = part_of(batch, begin, begin + share, self.device)
+            targets = torch.cat([part.contexts, part.negatives.flatten()])
+            found = skip_gram(source[part.anchors], target[targets], offsets[targets], part, weight, self.device)
+            self.device.add_rows(sums[0], part.anchors, found.anchors)
+            self.device.add_rows(sums[1], targets, torch.cat([found.contexts, found.negatives]))
+            loss += float(found.loss)
+        return loss, *sums
+
+
 @pytest.fixture(params=DEVICES)
 def step(request):
-    return TorchStep(request.param)
+    return Step(request.param)
 
 
 def random_tables(seed=0, scale=0.7):
@@ -219,19 +251,6 @@ def test_small_table_whose_rows_all_repeat_does_not_diverge(step):
     assert losses[-1] < losses[0]
 
 
-def test_learning_the_source_alone_returns_the_targets_gradient_and_leaves_the_target(step):
-    source, target, source_memory, _, _ = random_tables()
-    tables = on_device(step, random_tables())
-    batch = distinct_batch()
-    expected_loss, expected_gradient = learn_source_only(source, target, source_memory, batch, 0.3, 0.6)
-    loss, gradient = step.learn_source_only(*tables[:3], batch, 0.3, 0.6)
-    assert loss == pytest.approx(expected_loss, rel=1e-5)
-    np.testing.assert_allclose(gradient.cpu().numpy(), expected_gradient, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(as_numpy(tables)[0], source, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(as_numpy(tables)[2], source_memory, rtol=1e-5)
-    np.testing.assert_array_equal(as_numpy(tables)[1], random_tables()[1])
-
-
 def test_training_lowers_the_loss_as_far_as_the_compiled_step(step, monkeypatch):
     monkeypatch.setattr(torch_step, "ANCHORS_PER_UPDATE", 16)
     expected, tables = random_tables(scale=0.1), on_device(step, random_tables(scale=0.1))
@@ -245,7 +264,7 @@ def test_training_lowers_the_loss_as_far_as_the_compiled_step(step, monkeypatch)
 def test_deterministic_learning_is_bit_equal(step):
     results = []
     for _ in range(2):
-        exact = TorchStep(step.device.type, deterministic=True)
+        exact = Step(step.device.device.type, deterministic=True)
         tables = on_device(exact, random_tables())
         learn(exact.learn_skip_gram, tables, random_batch(n_anchors=3000), 0.1)
         results.append(as_numpy(tables))
@@ -254,7 +273,7 @@ def test_deterministic_learning_is_bit_equal(step):
 
 
 def test_deterministic_mode_is_no_setting_that_stays(step):
-    exact = TorchStep(step.device.type, deterministic=True)
+    exact = Step(step.device.device.type, deterministic=True)
     learn(exact.learn_skip_gram, on_device(exact, random_tables()), random_batch(), 0.1)
     assert not torch.are_deterministic_algorithms_enabled()
 
@@ -272,7 +291,7 @@ def test_empty_batch_changes_nothing(step):
 def test_cuda_without_a_device_is_an_error_and_no_fallback(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match=r'training\.device = "cuda", but torch finds no CUDA device'):
-        TorchStep("cuda")
+        TorchDevice("cuda")
 
 
 def test_missing_torch_names_the_extra(monkeypatch):
@@ -285,4 +304,4 @@ def test_missing_torch_names_the_extra(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without_torch)
     with pytest.raises(MissingExtraError, match=r'needs torch: pip install "prismrec\[neural\]"'):
-        TorchStep("cpu")
+        TorchDevice("cpu")

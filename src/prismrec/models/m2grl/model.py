@@ -238,9 +238,10 @@ def _build_engine(
 
         return CpuEngine(state)
     if implementation == "torch":
-        from prismrec.models.m2grl.torch_engine import TorchEngine
+        from prismrec.models.m2grl.torch_device import TorchDevice
+        from prismrec.models.m2grl.torch_engine import local_engine
 
-        return TorchEngine(state, device, deterministic)
+        return local_engine(state, TorchDevice(device, deterministic))
     raise ConfigError(f"training.implementation must be numba or torch, got {implementation!r}")
 
 
