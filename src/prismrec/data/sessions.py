@@ -65,11 +65,11 @@ def clean(interactions: Interactions, settings: SessionSettings) -> Interactions
     """
     log = long_enough(interactions, settings)
     if log.has(SESSION_NUMBER):
-        table = _collapsed(log.table, settings)
+        table = collapsed(log.table, settings)
     elif log.has(SESSION_ID):
-        table = _collapsed(_by_session_id(log.table), settings)
+        table = collapsed(_by_session_id(log.table), settings)
     elif log.time_unit == "order":
-        table = _collapsed(log.table.mutate(**{SESSION_NUMBER: ibis.literal(0, "int64")}), settings)
+        table = collapsed(log.table.mutate(**{SESSION_NUMBER: ibis.literal(0, "int64")}), settings)
     else:
         table = _by_gap(log.table, settings)
     return replace(interactions, table=table)
@@ -142,7 +142,7 @@ def _by_session_id(table: Any) -> Any:
     return first.mutate(**{SESSION_NUMBER: rank.cast("int64")}).drop("first")
 
 
-def _collapsed(table: Any, settings: SessionSettings) -> Any:
+def collapsed(table: Any, settings: SessionSettings) -> Any:
     """Without the clicks that repeat the click before them in their numbered session."""
     if not settings.collapse_repeats:
         return table
@@ -158,6 +158,7 @@ __all__ = [
     "SessionSettings",
     "bounded",
     "clean",
+    "collapsed",
     "item_lists",
     "long_enough",
     "session_lists",

@@ -90,7 +90,7 @@ def open_source(source: Any, connection: Any = None) -> Source:
 
 
 def _from_files(text: str, backend: Any) -> Source:
-    paths = _paths(text)
+    paths = files_of(text)
     kinds = {_is_parquet(path) for path in paths}
     if len(kinds) > 1:
         raise DataError(f"{text} holds Parquet and text files: give a glob of one kind, such as {text}/*.parquet")
@@ -100,7 +100,12 @@ def _from_files(text: str, backend: Any) -> Source:
     return Source(text, table, _input_files(paths, counts), malformed, is_text=True)
 
 
-def _paths(text: str) -> list[Path]:
+def files_of(text: str) -> list[Path]:
+    """The files that a path, a folder or a glob names, in the order they are read in.
+
+    Raises:
+        DataError: there are none.
+    """
     path = Path(text)
     if path.is_dir():
         found = [
@@ -163,4 +168,4 @@ def _numbered(table: Any, name: str) -> Source:
     return Source(name, engine.stored(placed), (InputFile(name, 1),))
 
 
-__all__ = ["PLACE", "InputFile", "Source", "open_source"]
+__all__ = ["PLACE", "InputFile", "Source", "files_of", "open_source"]

@@ -39,7 +39,7 @@ def build_view(
     backend = engine.backend_of(table)
     index = index_table(backend, items, "item_index")
     clicks = engine.register(backend, _counts(items))
-    with engine.held(_pairs(name, settings, table, index)) as pairs, engine.held(codes_of(pairs.value)) as codes:
+    with engine.held(pairs_of(name, settings, table, index)) as pairs, engine.held(codes_of(pairs.value)) as codes:
         coded = pairs.join(codes, pairs.value == codes.id).select("item_index", CODE)
         weighed = coded.join(clicks, "item_index")
         counts = weighed.group_by(CODE).aggregate(n=weighed.clicks.sum())
@@ -85,7 +85,7 @@ def _counts(items: Vocabulary) -> Any:
     return pa.table({"item_index": np.arange(len(items), dtype=np.int32), "clicks": items.counts})
 
 
-def _pairs(name: str, settings: ViewSettings, table: Any, index: Any) -> Any:
+def pairs_of(name: str, settings: ViewSettings, table: Any, index: Any) -> Any:
     """Lazy table of the distinct (item_index, value) of the items in the vocabulary; missing values have no row."""
     if settings.column not in table.columns:
         present = ", ".join(c for c in table.columns if c != ITEM_ID)
@@ -122,4 +122,4 @@ def _rows(items: NDArray[np.int32], nodes: NDArray[np.int32], n_items: int) -> S
     return Sequences.from_lengths(nodes[order], np.bincount(items, minlength=n_items))
 
 
-__all__ = ["ViewSettings", "build_view", "mapped"]
+__all__ = ["ViewSettings", "build_view", "mapped", "pairs_of"]
