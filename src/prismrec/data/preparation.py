@@ -64,7 +64,7 @@ def prepare(
         ConfigError: views without an item table, or a view with a reserved name.
         DataError: a view's column is missing, or no interaction is left.
     """
-    chosen = _checked_views(views or {}, items)
+    chosen = checked_views(views or {}, has_items=items is not None)
     known = base or {}
     unknown = {"interactions": 0, "items": 0}
     if items is not None:
@@ -91,11 +91,16 @@ def prepare(
     )
 
 
-def _checked_views(views: Mapping[str, str | ViewSettings], items: ItemTable | None) -> dict[str, ViewSettings]:
+def checked_views(views: Mapping[str, str | ViewSettings], *, has_items: bool) -> dict[str, ViewSettings]:
+    """The views in full, a column's name standing for a view of that column.
+
+    Raises:
+        ConfigError: a view with a reserved name, or views without an item table.
+    """
     reserved = {ITEM_VIEW, USERS}.intersection(views)
     if reserved:
         raise ConfigError(f"a view cannot be called {sorted(reserved)[0]!r}: the name is taken; choose another")
-    if views and items is None:
+    if views and not has_items:
         raise ConfigError(f"views {', '.join(views)} are columns of the item table, but no item table was given")
     return {name: ViewSettings(column=view) if isinstance(view, str) else view for name, view in views.items()}
 
@@ -125,17 +130,26 @@ def _sessionised(interactions: Interactions, settings: SessionSettings) -> Itera
             log, activity = within_bounds(log, settings)
         lists = stack.enter_context(engine.held(session_lists(log, settings)))
         found = _list_counts(lists, settings)
-        outside, kept = activity["interactions"], found["clicks"]
-        steps = {
-            "read": n_read,
-            "short_dwell": n_read - n_long,
-            "repeats": n_long - outside - kept,
-            "outside_activity_bounds": outside,
-            "kept": kept,
-        }
-        if not kept:
-            raise DataError(f"no interaction is left to train on: {_in_words(steps)}; loosen the thresholds")
+        steps = steps_of(n_read, n_long, activity["interactions"], found["clicks"])
         yield _Found(log, users, items, lists, {"interactions": steps, "activity": activity, "sessions": found})
+
+
+def steps_of(n_read: int, n_long: int, n_outside: int, n_kept: int) -> dict[str, int]:
+    """Where the interactions went: read, dwelt upon long enough, dropped by the activity bounds, left.
+
+    Raises:
+        DataError: none is left.
+    """
+    steps = {
+        "read": n_read,
+        "short_dwell": n_read - n_long,
+        "repeats": n_long - n_outside - n_kept,
+        "outside_activity_bounds": n_outside,
+        "kept": n_kept,
+    }
+    if not n_kept:
+        raise DataError(f"no interaction is left to train on: {_in_words(steps)}; loosen the thresholds")
+    return steps
 
 
 def _list_counts(lists: Any, settings: SessionSettings) -> dict[str, int]:
@@ -250,4 +264,4 @@ def _in_words(steps: Mapping[str, int]) -> str:
     return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in steps.items())
 
 
-__all__ = ["USERS", "prepare"]
+__all__ = ["USERS", "checked_views", "prepare", "steps_of"]
