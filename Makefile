@@ -3,13 +3,15 @@
 #   PYTHON         which Python makes the environment, 3.11 or newer         make demo PYTHON=python3.12
 #   VENV           where the environment lies                                make test VENV=/tmp/prismrec
 #   TORCH_OPTIONS  further options of pip for torch, as for a CPU-only build make test TORCH_OPTIONS="--index-url URL"
+#   FBGEMM         which build of FBGEMM the tests of sharded tables use     make test FBGEMM=fbgemm-gpu
 #   PYTEST         further options of pytest                                 make test PYTEST="-k vocabulary"
 #   WORKERS        processes that run tests side by side; 0: none beside     make test WORKERS=0
-#   PACKAGES       what sees to Chromium and PostgreSQL for the tests        make test PACKAGES=true
+#   PACKAGES       what sees to Java, Chromium and PostgreSQL for the tests  make test PACKAGES=true
 
 PYTHON ?= python3
 VENV ?= .venv
 TORCH_OPTIONS ?=
+FBGEMM ?= fbgemm-gpu-cpu
 PYTEST ?=
 WORKERS ?= 2
 PACKAGES ?= sh tests/system_packages.sh
@@ -64,10 +66,12 @@ $(VENV)/.installed: $(VENV)/.made $(PINS)
 	$(PIP_INSTALL) -e .
 	@touch $@
 
-# torch on its own and first: whatever build of it is chosen here, the second call keeps it
+# torch on its own and first: whatever build of it is chosen here, the second call keeps it. TorchRec last and on its
+# own: it asks for packages that contradict this torch, and works without them
 $(VENV)/.installed-dev: $(VENV)/.made $(PINS)
 	$(PIP_INSTALL) torch==2.13.0 $(TORCH_OPTIONS)
 	$(PIP_INSTALL) -e ".[dev]"
+	$(PIP_INSTALL) --no-deps torchrec $(FBGEMM)
 	@touch $(VENV)/.installed $@
 
 clean: ## remove caches, builds and what demo wrote; .venv stays

@@ -1,11 +1,14 @@
 #!/bin/sh
-# What the tests need beside Python: Chromium for the explorer page, a PostgreSQL server for the state. Debian's packages
-# are installed where they are missing; elsewhere this says what to install. With CI set, a missing one is an error.
+# What the tests need beside Python: Chromium for the explorer page, a PostgreSQL server for the state, Java for Spark.
+# Debian's packages are installed where they are missing; elsewhere this says what to install. With CI set, a missing one is an error.
 set -eu
+
+JRE=default-jre-headless
 
 missing() {
   packages=""
   command -v chromium > /dev/null || packages="$packages chromium fonts-dejavu-core"
+  command -v java > /dev/null || packages="$packages $JRE"
   command -v initdb > /dev/null || ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || packages="$packages postgresql"
   printf '%s' "$packages"
 }

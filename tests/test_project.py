@@ -23,8 +23,10 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 IMPORTED_AS = {
     "ibis-framework": "ibis", "faiss-cpu": "faiss", "scikit-learn": "sklearn", "prometheus-client": "prometheus_client",
-    "pydantic-core": "pydantic_core",
+    "pydantic-core": "pydantic_core", "pyre-extensions": "pyre_extensions",
 }  # fmt: skip
+WITHOUT_THEIR_NEEDS = ("torchrec", "fbgemm-gpu-cpu")
+"""Installed by the Makefile with --no-deps; the extra `cluster` lists what they really need."""
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 COMMANDS = ("demo", "test", "bench", "bench-serve", "check")
 
@@ -94,7 +96,15 @@ def test_everything_that_an_extra_brings_is_pinned():
 
 def test_nothing_is_pinned_without_need():
     tied = {"polars-runtime-32", "pydantic-core"}  # by polars and pydantic; pinned all the same, for pip to see early
-    assert set(pins()) - needed() <= tied
+    assert set(pins()) - needed() <= {*tied, *WITHOUT_THEIR_NEEDS}
+
+
+def test_makefile_installs_without_their_needs_what_contradicts_torch():
+    makefile = (ROOT / "Makefile").read_text()
+    line = next(line for line in makefile.splitlines() if "--no-deps" in line)
+    fbgemm = re.search(r"^FBGEMM \?= (\S+)$", makefile, re.MULTILINE)
+    assert line.split("--no-deps")[1].replace("$(FBGEMM)", fbgemm[1]).split() == list(WITHOUT_THEIR_NEEDS)
+    assert set(WITHOUT_THEIR_NEEDS) <= set(pins())
 
 
 def test_tests_run_with_the_pinned_versions():
@@ -140,7 +150,7 @@ def test_modules_import_nothing_but_required_packages():
 def test_functions_import_nothing_but_required_packages_and_extras():
     for_users = [text for extra, group in EXTRAS.items() if extra != "dev" for text in group]
     allowed = imported_as([*PROJECT["dependencies"], *for_users])
-    assert third_party(SOURCES, at_import=False) <= allowed
+    assert third_party(SOURCES, at_import=False) <= {*allowed, "torchrec", "fbgemm_gpu", "triton"}  # triton: by torch
 
 
 def test_every_required_package_is_imported_somewhere():
@@ -229,7 +239,13 @@ def test_test_installs_torch_first_and_everything_once_and_ends_with_pytest(proj
         made = make(project, "test", "PYTEST=-k one")
         assert made.returncode == 0, made.stderr
     checks = ["ruff check .", "ruff format --check .", "mypy", "pytest -n 2 -k one"]
-    assert calls(project) == ["install torch==2.13.0", "install -e .[dev]", *checks, *checks]
+    assert calls(project) == [
+        "install torch==2.13.0",
+        "install -e .[dev]",
+        "install --no-deps torchrec fbgemm-gpu-cpu",
+        *checks,
+        *checks,
+    ]
 
 
 def test_demo_after_test_installs_nothing(project):
