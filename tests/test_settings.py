@@ -160,3 +160,30 @@ def test_sections_refuse_unknown_keys_and_stay_small(path, cls):
 
 def test_every_default_is_usable_as_it_is():
     assert build_settings(Settings().model_dump()) == Settings()
+
+
+def test_the_engine_is_chosen_by_one_key_and_is_no_part_of_a_bundle(tmp_path):
+    (tmp_path / "shop.toml").write_text('engine = "spark"\n[spark]\nmaster = "local[2]"\nwork_folder = "work"\n')
+    settings = read_settings(tmp_path / "shop.toml", ["duckdb.threads=1"])
+    assert (settings.engine, settings.spark.master, settings.duckdb.threads) == ("spark", "local[2]", 1)
+    assert settings.spark.work_folder == str(tmp_path / "work")
+    assert read_settings(tmp_path / "shop.toml", ["engine=duckdb"]).engine == "duckdb"
+    assert settings.model_dump() == Settings().model_dump()
+
+
+def test_an_engine_that_does_not_exist_is_refused():
+    with pytest.raises(ConfigError, match=r"engine"):
+        build_settings({"engine": "pandas"})
+
+
+def test_settings_that_are_not_of_spark_are_refused():
+    with pytest.raises(
+        ConfigError, match=r"'executor.memory' is no setting of Spark: its settings begin with 'spark.'"
+    ):
+        build_settings({"spark": {"settings": {"executor.memory": "2g"}}})
+
+
+@pytest.mark.parametrize("memory", ["4", "4gb", "0g", "-1g", ""])
+def test_memory_of_spark_is_a_number_with_a_unit(memory):
+    with pytest.raises(ConfigError, match=r"spark.memory"):
+        build_settings({"spark": {"memory": memory}})

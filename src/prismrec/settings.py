@@ -13,6 +13,7 @@ from pydantic import Field, field_validator
 
 from prismrec.config import Section, apply_overrides, build, read_toml
 from prismrec.data.bundled import bundled_paths
+from prismrec.data.engines.settings import DuckDBSettings, EngineName, SparkSettings
 from prismrec.data.schema import InteractionColumns, TimestampUnit
 from prismrec.data.sessions import SessionSettings
 from prismrec.data.splits import SplitSettings
@@ -30,7 +31,7 @@ from prismrec.training.loop import TrainingSettings
 
 _DEMO_FILE = Path(__file__).parent / "data" / "bundled" / "complete_journey.toml"
 
-_PATHS = {"data": ("interactions", "items"), "serving": ("home", "token_file")}
+_PATHS = {"data": ("interactions", "items"), "spark": ("work_folder",), "serving": ("home", "token_file")}
 """Which settings of which section are paths."""
 
 
@@ -53,6 +54,11 @@ class DataSettings(Section):
 class Settings(Section):
     """Everything a run is made of."""
 
+    engine: EngineName = Field(
+        default="duckdb", exclude=True, description="what prepares the data; no part of a bundle, as results are equal"
+    )
+    duckdb: DuckDBSettings = Field(default=DuckDBSettings(), exclude=True, description="what DuckDB may use")
+    spark: SparkSettings = Field(default=SparkSettings(), exclude=True, description="where Spark runs; extra spark")
     data: DataSettings = DataSettings()
     views: dict[str, ViewSettings] = Field(default_factory=dict, description="view name -> item column, or more")
     sessions: SessionSettings = SessionSettings()
