@@ -11,9 +11,9 @@ string ids never become a Python dict.
 from __future__ import annotations
 
 import bisect
-import re
+import tempfile
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -24,15 +24,23 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from prismrec.data.blocks import row_blocks
+from prismrec.data.id_batches import spooled
+from prismrec.data.ids import (
+    KEY_TYPES,
+    KIND_NAMES,
+    UUID_TYPE,
+    comparable,
+    external,
+    id_array,
+    id_kind,
+    joined,
+    one_chunk,
+    plain_integer,
+    sort_key,
+)
 from prismrec.data.schema import UNKNOWN
 from prismrec.errors import ArtifactError, DataError, UnknownIdError
-
-UUID_TYPE = pa.binary(16)
-"""UUIDs are kept as their 16 bytes and come back as `uuid.UUID`."""
-
-
-_DIGITS = re.compile(r"-?[0-9]{1,20}")
-"""What an integer id of 64 bits looks like as text."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,11 +72,39 @@ class Vocabulary:
         """
         array = id_array(ids)
         vocabulary = cls(array, np.zeros(len(array), np.int64) if counts is None else np.asarray(counts, np.int64))
-        if pc.count_distinct(array).as_py() != len(array):
-            occurrences = pc.value_counts(array)
-            twice = occurrences.filter(pc.greater(occurrences.field("counts"), 1)).field("values")
-            raise DataError(f"id {_external(twice[0].as_py())!r} appears more than once in the vocabulary")
+        vocabulary._refuse_repeats()
         return vocabulary
+
+    @classmethod
+    def write_stream(cls, path: Path, batches: Iterable[tuple[Any, Any]]) -> Vocabulary:
+        """Write the file that `save` writes from a stream of ids, and memory-map it.
+
+        In memory is the sort order, and 4 more bytes per id while it is made; the ids lie in files beside `path` until
+        the file is whole, so that the disk holds them twice for a while. 100 M ids take 1.2 GB of memory.
+
+        Args:
+            path: where to write; the caller makes its folder appear whole or not at all.
+            batches: (ids, counts) in the order of their indices, as `id_array` takes ids; `id_batches.from_parquet`
+                reads them from files. Ids are all of one type.
+
+        Raises:
+            DataError: an id is missing, appears twice, or has an unsupported type; counts of another length.
+        """
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+            vocabulary = cls(*spooled(Path(folder), batches))
+            vocabulary._refuse_repeats()
+            vocabulary.save(path)
+        return cls.load(path)
+
+    def _refuse_repeats(self) -> None:
+        """Equal ids are neighbours in the sort order: no hash table, which would take several times the memory."""
+        width = 2 * (self.ids.nbytes // max(1, len(self)) + 16)
+        for rows in row_blocks(len(self) - 1, width):
+            run = self.ids.take(pa.array(self.sort_order[rows.start : rows.stop + 1]))
+            same = pc.equal(run[1:], run[:-1])
+            if pc.any(same, min_count=0).as_py():
+                twice = run[pc.index(same, True).as_py()].as_py()
+                raise DataError(f"id {external(twice)!r} appears more than once in the vocabulary")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -76,7 +112,7 @@ class Vocabulary:
     @cached_property
     def sort_order(self) -> NDArray[np.int64]:
         """(n,) int64: the indices in the order of their ids."""
-        return np.asarray(pc.sort_indices(self.ids)).astype(np.int64)
+        return np.asarray(pc.sort_indices(self.ids)).view(np.int64)
 
     def index_of(self, external_id: Any) -> int:
         """The index of one id; `numpy` scalars and Python values are the same id.
@@ -92,10 +128,10 @@ class Vocabulary:
 
     def find(self, external_id: Any) -> int:
         """The index of one id, or -1."""
-        key = _comparable(external_id)
-        if type(key) is not _KEY_TYPES[_kind(self.ids.type)]:
+        key = comparable(external_id)
+        if type(key) is not KEY_TYPES[id_kind(self.ids.type)]:
             return UNKNOWN
-        key = _sort_key(key)
+        key = sort_key(key)
         read = self._reader
         place = bisect.bisect_left(self.sort_order, key, key=read)
         if place == len(self):
@@ -108,8 +144,8 @@ class Vocabulary:
 
         Integers take one search together, far faster than one by one; `indices_of` is for very many.
         """
-        keys = [_comparable(external_id) for external_id in external_ids]
-        if keys and _kind(self.ids.type) == "integer" and all(type(key) is int for key in keys):
+        keys = [comparable(external_id) for external_id in external_ids]
+        if keys and id_kind(self.ids.type) == "integer" and all(type(key) is int for key in keys):
             integers = self.ids.to_numpy()
             low, high = np.iinfo(integers.dtype).min, np.iinfo(integers.dtype).max
             if len(integers) and all(low <= key <= high for key in keys):
@@ -121,12 +157,12 @@ class Vocabulary:
 
     def accepts(self, external_id: Any) -> bool:
         """Whether an id has the type that the ids here have."""
-        return type(_comparable(external_id)) is _KEY_TYPES[_kind(self.ids.type)]
+        return type(comparable(external_id)) is KEY_TYPES[id_kind(self.ids.type)]
 
     @property
     def kind_name(self) -> str:
         """What the ids are, in words: integers, strings or UUIDs."""
-        return _KIND_NAMES[_kind(self.ids.type)]
+        return KIND_NAMES[id_kind(self.ids.type)]
 
     def parsed(self, text: str) -> Any:
         """The id that a text from a command line or an address stands for: text, integer or UUID, as the ids are.
@@ -134,9 +170,9 @@ class Vocabulary:
         Integers are plain digits, a minus before them at most. Text that cannot be such an id comes back as it is, and
         is then unknown.
         """
-        read: dict[str, Callable[[str], Any]] = {"string": str, "integer": _plain_integer, "uuid": uuid.UUID}
+        read: dict[str, Callable[[str], Any]] = {"string": str, "integer": plain_integer, "uuid": uuid.UUID}
         try:
-            return read[_kind(self.ids.type)](text)
+            return read[id_kind(self.ids.type)](text)
         except ValueError:
             return text
 
@@ -146,7 +182,7 @@ class Vocabulary:
 
         An Arrow scalar per comparison would make a look-up three times as slow.
         """
-        if _kind(self.ids.type) == "integer":
+        if id_kind(self.ids.type) == "integer":
             integers = memoryview(self.ids.to_numpy())
             return lambda index: integers[index]
         start = self.ids.offset
@@ -165,9 +201,9 @@ class Vocabulary:
             DataError: the ids are of a type that is not usable as an id.
         """
         array = id_array(ids)
-        if len(array) == 0 or _kind(array.type) != _kind(self.ids.type):
+        if len(array) == 0 or id_kind(array.type) != id_kind(self.ids.type):
             return np.full(len(array), UNKNOWN, np.int64)
-        if _kind(array.type) == "integer" and array.type != self.ids.type:  # beyond the other's range is unknown
+        if id_kind(array.type) == "integer" and array.type != self.ids.type:  # beyond the other's range is unknown
             fits = (
                 pc.less(array, pa.scalar(2**63, pa.uint64()))
                 if array.type == pa.uint64()
@@ -179,11 +215,11 @@ class Vocabulary:
 
     def id_of(self, index: int) -> Any:
         """The external id at an index, in its own Python type."""
-        return _external(self.ids[index].as_py())
+        return external(self.ids[index].as_py())
 
     def ids_of(self, indices: Any) -> list[Any]:
         """The external ids at many indices."""
-        return [_external(value) for value in self.ids.take(pa.array(np.asarray(indices, np.int64))).to_pylist()]
+        return [external(value) for value in self.ids.take(pa.array(np.asarray(indices, np.int64))).to_pylist()]
 
     def extended(self, other: Vocabulary) -> Vocabulary:
         """This vocabulary with the ids of `other` that it lacks appended in their order; counts are those of `other`.
@@ -195,11 +231,11 @@ class Vocabulary:
         """
         if len(self) == 0:
             return Vocabulary(other.ids, other.counts)
-        if len(other) and _kind(self.ids.type) != _kind(other.ids.type):
+        if len(other) and id_kind(self.ids.type) != id_kind(other.ids.type):
             raise DataError(f"ids changed their type: {self.ids.type} before, {other.ids.type} now")
         places = self.indices_of(other.ids)
         fresh = places == UNKNOWN
-        ids = _joined(self.ids, other.ids.filter(pa.array(fresh)))
+        ids = joined(self.ids, other.ids.filter(pa.array(fresh)))
         places[fresh] = len(self) + np.arange(fresh.sum())
         counts = np.zeros(len(ids), np.int64)
         counts[places] = other.counts
@@ -221,111 +257,11 @@ class Vocabulary:
         try:
             table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
             ids, counts, order = (table.column(name) for name in ("id", "count", "sort_order"))
-            vocabulary = cls(_one_chunk(ids), _one_chunk(counts).to_numpy())
+            vocabulary = cls(one_chunk(ids), one_chunk(counts).to_numpy())
         except (OSError, pa.ArrowInvalid, KeyError, DataError) as error:
             raise ArtifactError(f"cannot read the vocabulary {path}: {error}") from error
-        vocabulary.__dict__["sort_order"] = _one_chunk(order).to_numpy()
+        vocabulary.__dict__["sort_order"] = one_chunk(order).to_numpy()
         return vocabulary
-
-
-def id_array(ids: Sequence[Any] | pa.Array | pa.ChunkedArray) -> pa.Array:
-    """Ids as an Arrow array of one of the supported id types, unchanged in value.
-
-    Raises:
-        DataError: the type is not usable as an id; floats are refused, since a large id would lose digits.
-    """
-    array = ids if isinstance(ids, (pa.Array, pa.ChunkedArray)) else _from_python(ids)
-    if isinstance(array, pa.ChunkedArray):
-        array = _one_chunk(array)
-    if isinstance(array, pa.DictionaryArray):
-        array = array.dictionary_decode()
-    if isinstance(array, pa.ExtensionArray):
-        array = array.storage
-    kind = _kind(array.type)
-    if kind == "integer":
-        return array if array.type == pa.uint64() else array.cast(pa.int64())
-    if kind == "string":
-        return array if array.type == pa.large_string() else array.cast(pa.string())
-    if kind == "uuid":
-        return array
-    raise DataError(
-        f"ids of type {array.type} are not supported: use integers, strings or UUIDs"
-        + (" (a float id has already lost digits: read the column as text)" if pa.types.is_floating(array.type) else "")
-    )
-
-
-def _from_python(ids: Sequence[Any]) -> pa.Array:
-    values = [_comparable(i) for i in ids]
-    n_uuids = sum(isinstance(i, uuid.UUID) for i in ids)
-    if 0 < n_uuids < sum(value is not None for value in values):
-        raise DataError("ids must all be of one type (integers, strings or UUIDs): UUIDs came among others")
-    if n_uuids:
-        return pa.array(values, UUID_TYPE)
-    try:
-        return pa.array(values)
-    except OverflowError:
-        return _from_large_integers(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
-        raise DataError(f"ids must all be of one type (integers, strings or UUIDs): {error}") from error
-
-
-def _from_large_integers(values: list[Any]) -> pa.Array:
-    try:
-        return pa.array(values, pa.uint64())
-    except (OverflowError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise DataError(f"integer ids must fit into 64 bits, all signed or all unsigned: {error}") from error
-
-
-_KEY_TYPES = {"integer": int, "string": str, "uuid": bytes}
-_KIND_NAMES = {"integer": "integers", "string": "strings", "uuid": "UUIDs"}
-
-
-def _kind(kind: pa.DataType) -> str:
-    if pa.types.is_integer(kind):
-        return "integer"
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return "string"
-    if kind == UUID_TYPE:
-        return "uuid"
-    return "string" if pa.types.is_null(kind) else "other"  # nothing but missing ids, or no id at all
-
-
-def _plain_integer(text: str) -> int:
-    """Python's own reading takes spaces, underscores, other scripts' digits, and any length."""
-    if not _DIGITS.fullmatch(text):
-        raise ValueError(f"{text[:50]!r} is no plain integer")
-    return int(text)
-
-
-def _comparable(external_id: Any) -> Any:
-    if isinstance(external_id, uuid.UUID):
-        return external_id.bytes
-    if isinstance(external_id, np.generic):
-        return external_id.item()
-    return external_id
-
-
-def _external(value: Any) -> Any:
-    return uuid.UUID(bytes=value) if isinstance(value, bytes) else value
-
-
-def _joined(ids: pa.Array, fresh: pa.Array) -> pa.Array:
-    """Both one after the other, in the type of the first if that holds all of them, else in that of the second."""
-    for kind in (ids.type, fresh.type):
-        try:
-            return pa.concat_arrays([ids.cast(kind), fresh.cast(kind)])
-        except pa.ArrowInvalid:  # an unsigned id beyond 2^63, a negative one, or more text than 32-bit offsets address
-            continue
-    raise DataError("negative ids and ids of 2^63 and above have no integer type in common: read the id column as text")
-
-
-def _sort_key(value: Any) -> Any:
-    """Arrow sorts text by its UTF-8 bytes; a lone surrogate, which no id holds, stays encodable."""
-    return value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
-
-
-def _one_chunk(column: pa.ChunkedArray) -> pa.Array:
-    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 __all__ = ["UUID_TYPE", "Vocabulary", "id_array"]
