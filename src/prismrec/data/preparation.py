@@ -23,7 +23,7 @@ from prismrec.data.encoding import CODE, Encoding, codes_of, encoded, encoding
 from prismrec.data.item_tables import aligned, columns_in_order, unclicked_ids, without_unknown
 from prismrec.data.prepared import PreparedData, View
 from prismrec.data.ragged import within_lengths, without_repeats
-from prismrec.data.schema import ITEM_ID, ITEM_VIEW, SESSION_ID, USER_ID, Interactions, ItemTable
+from prismrec.data.schema import ITEM_ID, ITEM_VIEW, SESSION_ID, USER_ID, USERS, Interactions, ItemTable
 from prismrec.data.sequences import Sequences
 from prismrec.data.sessions import (
     DEFAULTS,
@@ -38,9 +38,6 @@ from prismrec.data.sessions import (
 from prismrec.data.views import ViewSettings, build_view
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError, DataError
-
-USERS = "user"
-"""Key of the user vocabulary in `base`, where the views have their names."""
 
 
 def prepare(

@@ -167,11 +167,15 @@ def _read_manifest(place: Path) -> dict[str, Any]:
     path = place / MANIFEST
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if "sharded_version" in manifest:
+            raise ArtifactError(f"{place} holds sharded training data: open it with prismrec.data.sharded")
         version = manifest["schema_version"]
         if version == SCHEMA_VERSION:
             _ = manifest["views"], manifest["item_columns"], manifest["report"], manifest["files"]
     except FileNotFoundError as error:
         raise ArtifactError(f"{place} is not prepared data: it has no {MANIFEST}; run prepare first") from error
+    except ArtifactError:
+        raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(f"{path} is damaged: {error}; prepare the data again") from error
     if version != SCHEMA_VERSION:

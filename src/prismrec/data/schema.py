@@ -23,6 +23,9 @@ UNKNOWN = -1
 ITEM_VIEW = "item"
 """The view of the items themselves; every other view is a column of the item table."""
 
+USERS = "user"
+"""The vocabulary of users, where others have the names of their views."""
+
 TimestampUnit = Literal["auto", "s", "ms", "us", "ns", "datetime", "order"]
 
 
@@ -76,6 +79,7 @@ __all__ = [
     "SESSION_ID",
     "TIMESTAMP",
     "UNKNOWN",
+    "USERS",
     "USER_ID",
     "InteractionColumns",
     "Interactions",

@@ -1,0 +1,92 @@
+"""Arrays that lie in files without a name: as large as the disk has room, and gone with the process."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import DTypeLike, NDArray
+
+from prismrec.data.vocabulary import UUID_TYPE, id_array
+from prismrec.errors import ArtifactError
+
+_LARGE = 1 << 31
+"""Bytes of text that 32-bit offsets no longer address."""
+
+
+class Scratch:
+    """Makes arrays whose pages the system may write to disk and drop."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        """Use a folder for the files; the system's temporary one unless given."""
+        self._folder = folder
+
+    def array(self, n: int, dtype: DTypeLike) -> NDArray[Any]:
+        """(n,) of a type, zeros.
+
+        Raises:
+            ArtifactError: there is no room for it.
+        """
+        if n == 0:
+            return np.zeros(0, dtype)
+        with self._named(), tempfile.TemporaryFile(dir=self._folder) as file:
+            os.posix_fallocate(file.fileno(), 0, n * np.dtype(dtype).itemsize)  # no room: known now, not at a write
+            return np.asarray(np.memmap(file, dtype, "r+", shape=(n,)))
+
+    def ids(self, n: int, chunks: Iterable[pa.Array]) -> pa.Array:
+        """n ids that come in chunks, as one array of an id type.
+
+        Raises:
+            ArtifactError: there is no room for them.
+            DataError: they are no ids.
+        """
+        iterator = (id_array(chunk) for chunk in chunks)
+        first = next(iterator, None)
+        if first is None:
+            return pa.array([], pa.int64())
+        rest = chain([first], iterator)
+        if pa.types.is_string(first.type) or pa.types.is_large_string(first.type):
+            return self._text(n, rest)
+        width = 16 if first.type == UUID_TYPE else 8
+        data, place = self.array(n * width, np.uint8), 0
+        for chunk in rest:
+            raw = np.frombuffer(chunk.buffers()[1], np.uint8)[chunk.offset * width :][: len(chunk) * width]
+            data[place : place + len(raw)] = raw
+            place += len(raw)
+        return pa.Array.from_buffers(first.type, n, [None, pa.py_buffer(data)])
+
+    def _text(self, n: int, chunks: Iterable[pa.Array]) -> pa.Array:
+        ends, row = self.array(n + 1, np.int64), 0
+        with self._named(), tempfile.TemporaryFile(dir=self._folder) as file:
+            for chunk in chunks:
+                text = chunk.cast(pa.large_string())
+                offsets = np.frombuffer(text.buffers()[1], np.int64)[text.offset :][: len(text) + 1]
+                file.write(memoryview(text.buffers()[2] or b"")[offsets[0] : offsets[-1]])
+                ends[row + 1 : row + 1 + len(text)] = ends[row] + offsets[1:] - offsets[0]
+                row += len(text)
+            file.flush()
+            data = np.asarray(np.memmap(file, np.uint8, "r")) if ends[row] else np.zeros(0, np.uint8)
+        if ends[row] < _LARGE:
+            short = self.array(n + 1, np.int32)
+            short[:] = ends
+            return pa.StringArray.from_buffers(n, pa.py_buffer(short), pa.py_buffer(data))
+        return pa.LargeStringArray.from_buffers(n, pa.py_buffer(ends), pa.py_buffer(data))
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ArtifactError(
+                f"cannot keep what is read in {self._folder or tempfile.gettempdir()}: {error}"
+            ) from error
+
+
+__all__ = ["Scratch"]

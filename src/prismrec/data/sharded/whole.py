@@ -1,0 +1,144 @@
+"""Sharded training data as one whole: `PreparedData` whose arrays lie in files, so that memory does not bound them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from prismrec.data.prepared import PreparedData, View
+from prismrec.data.schema import ITEM_VIEW, USERS
+from prismrec.data.sequences import Sequences, ragged_positions
+from prismrec.data.sharded import layout
+from prismrec.data.sharded.layout import ShardManifest, read_manifest
+from prismrec.data.sharded.parts import Part, all_parts, batches, lists_of
+from prismrec.data.sharded.scratch import Scratch
+from prismrec.data.vocabulary import Vocabulary
+
+_INDEX_COLUMN = "prismrec_index"
+
+
+def read_whole(folder: str | Path, scratch: Path | None = None, *, checksums: bool = False) -> PreparedData:
+    """Everything, equal to what `preparation.prepare` makes of the same tables, row for row.
+
+    Ids, nodes and sequences are streamed into nameless files that the system pages in and out; what must be in memory
+    is 8 bytes per row of the sequences, and the item columns. Only the sequences that were prepared are there: with
+    histories, no sessions, and with sessions every history is empty.
+
+    Args:
+        scratch: folder for the nameless files; the system's temporary one unless given.
+        checksums: read every file once more, to compare it with the manifest.
+
+    Raises:
+        ArtifactError: a file is missing or damaged, or there is no room; names it.
+    """
+    whole = _Whole(Path(folder), read_manifest(folder, checksums=checksums), Scratch(scratch))
+    views = {name: whole.item_nodes(name) for name in whole.manifest.views}
+    sessions, histories, images = whole.sequences()
+    return PreparedData(
+        items=whole.vocabulary(ITEM_VIEW),
+        sessions=sessions,
+        users=whole.vocabulary(USERS),
+        histories=histories,
+        views={name: View(name, whole.vocabulary(name), nodes, images[name]) for name, nodes in views.items()},
+        item_columns=whole.item_columns(),
+        report=whole.manifest.report,
+    )
+
+
+def read_item_nodes(folder: Path, manifest: ShardManifest, view: str, scratch: Scratch | None = None) -> Sequences:
+    """The nodes of every item of the whole; in memory unless there is scratch."""
+    parts = all_parts(folder, manifest.parts(layout.EDGES, view))
+    n_items, n_edges = manifest.nodes[ITEM_VIEW], sum(part.end - part.begin for part in parts)
+    values = np.empty(n_edges, np.int32) if scratch is None else scratch.array(n_edges, np.int32)
+    offsets = np.zeros(n_items + 1, np.int64) if scratch is None else scratch.array(n_items + 1, np.int64)
+    place = 0
+    for batch in batches(parts, ("item", "node")):
+        items, n_nodes = np.unique(batch.column("item").to_numpy(), return_counts=True)
+        offsets[items + 1] += n_nodes  # an item's edges may lie in two batches
+        values[place : place + batch.num_rows] = batch.column("node").to_numpy()
+        place += batch.num_rows
+    np.cumsum(offsets, out=offsets)
+    return Sequences(values, offsets)
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """One folder while it is read."""
+
+    folder: Path
+    manifest: ShardManifest
+    scratch: Scratch
+
+    def vocabulary(self, name: str) -> Vocabulary:
+        parts = self._parts(layout.VOCABULARY, name)
+        counts, row = self.scratch.array(self.manifest.nodes[name], np.int64), 0
+        for batch in batches(parts, ("count",)):
+            counts[row : row + batch.num_rows] = batch.column("count").to_numpy()
+            row += batch.num_rows
+        return Vocabulary(self.scratch.ids(row, (batch.column("id") for batch in batches(parts, ("id",)))), counts)
+
+    def item_nodes(self, view: str) -> Sequences:
+        return read_item_nodes(self.folder, self.manifest, view, self.scratch)
+
+    def sequences(self) -> tuple[Sequences, Sequences, dict[str, Sequences]]:
+        """Sessions, histories, and the sessions of each side view, in the order of the users."""
+        users = self._users_of_rows()
+        n_users, nothing = self.manifest.nodes[USERS], Sequences.from_lists([])
+        if self.manifest.sequences == "histories":
+            histories = self._gathered(ITEM_VIEW, users.astype(np.int64), n_users)
+            return nothing, histories, dict.fromkeys(self.manifest.views, nothing)
+        target = np.empty(len(users), np.int64)
+        target[np.argsort(users, kind="stable")] = np.arange(len(users))
+        images = {view: self._gathered(view, target, len(users)) for view in self.manifest.views}
+        empty = Sequences(np.zeros(0, np.int32), np.zeros(n_users + 1, np.int64))
+        return self._gathered(ITEM_VIEW, target, len(users)), empty, images
+
+    def item_columns(self) -> pa.Table | None:
+        if not self.manifest.item_columns:
+            return None
+        parts = all_parts(self.folder, self.manifest.parts(layout.ITEM_COLUMNS))
+        schema = layout.opened(self.folder / self.manifest.parts(layout.ITEM_COLUMNS)[0]).schema_arrow
+        sides = [name for name in schema.names if name != _INDEX_COLUMN]
+        wanted = pa.schema([schema.field(name).with_nullable(True).remove_metadata() for name in sides])
+        return pa.Table.from_batches([batch.cast(wanted) for batch in batches(parts, sides)], wanted)
+
+    def _users_of_rows(self) -> NDArray[np.int32]:
+        parts = self._parts(layout.SEQUENCES, ITEM_VIEW)
+        columns = [batch.column("user_index").to_numpy() for batch in batches(parts, ("user_index",))]
+        return np.concatenate([np.zeros(0, np.int32), *columns])
+
+    def _gathered(self, view: str, target: NDArray[np.int64], n_rows: int) -> Sequences:
+        """The rows of a view, each at its target: item rows are counted, those of side views name theirs."""
+        parts = self._parts(layout.SEQUENCES, view)
+        columns = (layout.ITEMS,) if view == ITEM_VIEW else (layout.ITEMS, "row")
+        offsets = self.scratch.array(n_rows + 1, np.int64)
+        for rows, _, lengths in _rows(parts, columns):
+            offsets[target[rows] + 1] = lengths
+        np.cumsum(offsets, out=offsets)
+        values = self.scratch.array(int(offsets[-1]), np.int32)
+        for rows, flat, lengths in _rows(parts, columns):
+            values[ragged_positions(offsets[target[rows]], lengths)] = flat
+        return Sequences(values, offsets)
+
+    def _parts(self, kind: str, view: str) -> list[Part]:
+        return all_parts(self.folder, self.manifest.parts(kind, view))
+
+
+def _rows(
+    parts: Sequence[Part], columns: Sequence[str]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64]]]:
+    """Batches of rows: their numbers, their values, their lengths."""
+    place = 0
+    for batch in batches(parts, columns):
+        flat, lengths = lists_of(batch)
+        numbers = batch.column("row").to_numpy() if "row" in columns else np.arange(place, place + batch.num_rows)
+        yield numbers, flat, lengths
+        place += batch.num_rows
+
+
+__all__ = ["read_item_nodes", "read_whole"]
