@@ -29,6 +29,8 @@ from prismrec.models.history import query_matrix
 
 Similarity = Literal["source_target", "cosine"]
 
+_COUNTED = 2**20  # counts that are summed at a time
+
 
 class QuerySettings(Section):
     """How a history becomes a query."""
@@ -86,7 +88,7 @@ class MultiViewScorer:
         self._tables = dict(tables)
         self._item_nodes = dict(item_nodes)
         self._matrices: dict[tuple[str, Similarity], EmbeddingTable] = {}
-        self._check_rows()
+        check_rows(tables, item_nodes, self.n_items)
         self._check_weights()
 
     @property
@@ -165,21 +167,36 @@ class MultiViewScorer:
         table = self._tables[view]
         if view == ITEM_VIEW:
             return EmbeddingTable(source=np.asarray(table.source), target=np.asarray(table.target))
-        nodes = self._item_nodes[view]
-        shares = np.repeat((1 / np.maximum(nodes.lengths, 1)).astype(np.float32), nodes.lengths)
-        item_node = sparse.csr_array((shares, nodes.values, nodes.offsets), shape=(self.n_items, len(table.source)))
-        return EmbeddingTable(source=item_node @ table.source, target=item_node @ table.target)
-
-    def _check_rows(self) -> None:
-        for view, table in self._tables.items():
-            if view != ITEM_VIEW and view not in self._item_nodes:
-                raise DataError(f"view {view!r} has vectors, but nothing says which nodes each item has in it")
-            rows = len(table.source) if view == ITEM_VIEW else len(self._item_nodes[view])
-            if rows != self.n_items:
-                raise DataError(f"view {view!r} has rows for {rows} items, but there are {self.n_items} item counts")
+        return means_over_nodes(self._item_nodes[view], table)
 
     def _check_weights(self) -> None:
         check_views(self.settings.view_weights, self._tables)
+
+
+def means_over_nodes(nodes: Sequences, table: EmbeddingTable) -> EmbeddingTable:
+    """What items have in a side view, (n_items, dim) each: the mean of the vectors of their nodes, zero without any.
+
+    Args:
+        nodes: one row per item: its node indices.
+        table: vectors of the nodes.
+    """
+    shares = np.repeat((1 / np.maximum(nodes.lengths, 1)).astype(np.float32), nodes.lengths)
+    item_node = sparse.csr_array((shares, nodes.values, nodes.offsets), shape=(len(nodes), len(table.source)))
+    return EmbeddingTable(source=item_node @ table.source, target=item_node @ table.target)
+
+
+def check_rows(tables: Mapping[str, EmbeddingTable], item_nodes: Mapping[str, Sequences], n_items: int) -> None:
+    """Refuse views that are for another number of items than there are item counts.
+
+    Raises:
+        DataError: names the view.
+    """
+    for view, table in tables.items():
+        if view != ITEM_VIEW and view not in item_nodes:
+            raise DataError(f"view {view!r} has vectors, but nothing says which nodes each item has in it")
+        rows = len(table.source) if view == ITEM_VIEW else len(item_nodes[view])
+        if rows != n_items:
+            raise DataError(f"view {view!r} has rows for {rows} items, but there are {n_items} item counts")
 
 
 def check_views(named: Iterable[str], views: Iterable[str], where: str = "view_weights") -> None:
@@ -196,16 +213,40 @@ def check_views(named: Iterable[str], views: Iterable[str], where: str = "view_w
             raise ConfigError(f"{where}: there is no view {view!r}; {hint}")
 
 
-def popularity_prior(counts: ArrayLike) -> NDArray[np.float32]:
+def popularity_prior(counts: ArrayLike, centre: float | None = None) -> NDArray[np.float32]:
     """(n_items,) float32: log(count), natural, less its mean over the items with a count; never seen counts as 1/2.
 
     In these units weight 1 adds log p(item): what vectors trained with a popularity offset leave out.
+
+    Args:
+        counts: (n_items,) how often each item occurred in training.
+        centre: the `mean_log_count` of all items, where `counts` are those of some.
     """
-    seen = np.asarray(counts, np.float64)
-    logs = np.log(np.maximum(seen, 0.5))
-    centre = logs[seen > 0].mean() if (seen > 0).any() else 0.0
-    prior: NDArray[np.float32] = (logs - centre).astype(np.float32)
+    counts = np.asarray(counts)
+    centre = mean_log_count(counts) if centre is None else centre
+    prior = np.empty(len(counts), np.float32)
+    for start in range(0, len(counts), _COUNTED):
+        rows = slice(start, start + _COUNTED)
+        prior[rows] = _logs(counts[rows]) - centre
     return prior
+
+
+def mean_log_count(counts: NDArray) -> float:
+    """Mean of the log over the items with a count; 0 where there is none.
+
+    Sums are taken over a fixed number of items, so that the result is the same however much memory there is.
+    """
+    total, n_seen = 0.0, 0
+    for start in range(0, len(counts), _COUNTED):
+        block = counts[start : start + _COUNTED]
+        seen = block[block > 0]
+        total, n_seen = total + float(_logs(seen).sum()), n_seen + len(seen)
+    return total / n_seen if n_seen else 0.0
+
+
+def _logs(counts: NDArray) -> NDArray[np.float64]:
+    logs: NDArray[np.float64] = np.log(np.maximum(counts.astype(np.float64), 0.5))
+    return logs
 
 
 def column_ranges(tables: Mapping[str, EmbeddingTable]) -> dict[str, slice]:
@@ -227,8 +268,11 @@ __all__ = [
     "MultiViewScorer",
     "QuerySettings",
     "Similarity",
+    "check_rows",
     "check_views",
     "column_ranges",
+    "mean_log_count",
+    "means_over_nodes",
     "popularity_prior",
     "unit_rows",
 ]

@@ -46,14 +46,20 @@ class Bundle:
         return cls(Path(path), manifest, contents)
 
     @classmethod
-    def write(cls, path: str | Path, contents: BundleContents) -> Bundle:
+    def write(cls, path: str | Path, contents: BundleContents, take_over: Path | None = None) -> Bundle:
         """Write a bundle, whole or not at all, and open it. A bundle at `path` is replaced in one step.
+
+        Args:
+            path: of the bundle.
+            contents: what it is to hold; large arrays may be memory-mapped, and are never read into memory as a whole.
+            take_over: a folder of which the caller gives up the files: vectors mapped from there are linked, not
+                copied, as `bundle_files.write_bundle` says.
 
         Raises:
             DataError: the contents contradict each other or are not finite.
             ArtifactError: `path` cannot be written, or holds something that is not a bundle.
         """
-        write_bundle(Path(path), contents)
+        write_bundle(Path(path), contents, take_over)
         return cls.open(path, verify="sizes")
 
     @property

@@ -29,10 +29,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from prismrec import __version__
+from prismrec.data.arrow_files import map_table, write_table
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
-from prismrec.errors import DataError
+from prismrec.errors import ArtifactError, DataError
 from prismrec.files import sha256, whole_folder
 from prismrec.models.contract import EmbeddingTable
 from prismrec.retrieval.blend import QuerySettings, column_ranges
@@ -55,6 +56,7 @@ from prismrec.retrieval.manifest import (
     write_manifest,
 )
 from prismrec.retrieval.matrices import ItemMatrices
+from prismrec.retrieval.matrix_files import map_matrix, write_matrix
 
 TRAINING_LOG = "training_log.json"
 EVALUATION = "evaluation.json"
@@ -97,8 +99,18 @@ class BundleContents:
     evaluation: Mapping[str, Any] | None = None
 
 
-def write_bundle(path: Path, contents: BundleContents) -> None:
+def write_bundle(path: Path, contents: BundleContents, take_over: Path | None = None) -> None:
     """Put a bundle at `path`, whole or not at all; a bundle that is there already is replaced in one step.
+
+    Vectors, nodes, ids and item table may be memory-mapped: they are gone through in blocks, and what is held in memory
+    does not grow with them, but for what an index is itself (`index.approximate` says how much that is).
+
+    Args:
+        path: of the bundle.
+        contents: what it is to hold.
+        take_over: a folder of which the caller gives up the files, for good: vectors that are mapped from whole files
+            in it are linked into the bundle instead of copied. Nobody may write into these files any more; removing
+            them is fine. Without it a bundle shares nothing with what it was made of.
 
     Raises:
         DataError: the contents contradict each other or are not finite.
@@ -110,20 +122,19 @@ def write_bundle(path: Path, contents: BundleContents) -> None:
     with whole_folder(path) as folder:
         for name in ("vectors", "ids", "nodes", "alignment", INDEX_FOLDER):
             (folder / name).mkdir()
-        for view, table in contents.vectors.items():
-            np.save(folder / "vectors" / f"{view}.source.npy", np.asarray(table.source, np.float32))
-            np.save(folder / "vectors" / f"{view}.target.npy", np.asarray(table.target, np.float32))
+        for view in contents.vectors:
+            _write_vectors(folder / "vectors", view, contents, take_over)
             contents.vocabularies[view].save(folder / "ids" / f"{view}.arrow")
         for view, nodes in contents.item_nodes.items():
             nodes.save(folder / "nodes", view)
         for view, matrix in contents.alignment.items():
             np.save(folder / "alignment" / f"{view}.npy", np.asarray(matrix, np.float32))
         if contents.item_columns is not None:
-            _write_table(folder / ITEM_COLUMNS, contents.item_columns)
+            write_table(folder / ITEM_COLUMNS, contents.item_columns)
         (folder / TRAINING_LOG).write_text(render_json(list(contents.training_log)), encoding="utf-8")
         if contents.evaluation is not None:
             (folder / EVALUATION).write_text(render_json(dict(contents.evaluation)), encoding="utf-8")
-        index = _write_index(folder / INDEX_FOLDER, contents)
+        index = _write_index(folder, contents)
         write_manifest(folder / MANIFEST, _manifest(folder, contents, index))
 
 
@@ -145,7 +156,7 @@ def read_bundle(path: Path, verify: Verify = "full") -> tuple[Manifest, BundleCo
         vectors={view: _read_vectors(path / "vectors", view) for view in manifest.views},
         vocabularies=vocabularies,
         item_nodes={view: Sequences.load(path / "nodes", view) for view in manifest.views if view != ITEM_VIEW},
-        alignment={view: _read_matrix(path / "alignment" / f"{view}.npy") for view in manifest.aligned_views},
+        alignment={view: map_matrix(path / "alignment" / f"{view}.npy") for view in manifest.aligned_views},
         item_columns=_read_table(path / ITEM_COLUMNS) if ITEM_COLUMNS in manifest.files else None,
         query=manifest.query,
         config=manifest.config,
@@ -211,8 +222,12 @@ def _check_table(view: str, table: EmbeddingTable, contents: BundleContents) -> 
     n_ids = len(contents.vocabularies[view]) if view in contents.vocabularies else 0
     if n_ids != len(table.source):
         raise DataError(f"view {view!r} has {len(table.source)} vectors but {n_ids} ids")
+
+
+def _write_vectors(folder: Path, view: str, contents: BundleContents, take_over: Path | None) -> None:
+    table = contents.vectors[view]
     for side, matrix in (("source", table.source), ("target", table.target)):
-        bad = np.flatnonzero(~np.isfinite(matrix).all(axis=1))
+        bad = write_matrix(folder / f"{view}.{side}.npy", matrix, take_over)
         if len(bad):
             first = contents.vocabularies[view].id_of(int(bad[0]))
             raise DataError(
@@ -220,14 +235,13 @@ def _check_table(view: str, table: EmbeddingTable, contents: BundleContents) -> 
             )
 
 
-def _write_index(folder: Path, contents: BundleContents) -> IndexRecord:
-    similarity = contents.query.similarity
+def _write_index(bundle: Path, contents: BundleContents) -> IndexRecord:
+    """Matrices and index are made from the vectors as they were written: mapped, float32, in row order."""
+    folder, similarity = bundle / INDEX_FOLDER, contents.query.similarity
+    vectors = {view: _read_vectors(bundle / "vectors", view) for view in contents.vectors}
     counts = contents.vocabularies[ITEM_VIEW].counts
-    made = ItemMatrices.of(contents.vectors, contents.item_nodes, counts, similarity)
-    made.save(folder)
-    columns = made.columns
-    del made  # the index is built from the mapped files: one copy less in memory
-    index, recall = build_index(ItemMatrices.load(folder, columns), contents.index, contents.query)
+    matrices = ItemMatrices.write(folder, vectors, contents.item_nodes, counts, similarity)
+    index, recall = build_index(matrices, contents.index, contents.query)
     index.save(folder)
     return IndexRecord(kind=index.kind, settings=index.settings, similarity=similarity, recall=recall)
 
@@ -256,15 +270,8 @@ def _manifest(folder: Path, contents: BundleContents, index: IndexRecord) -> Man
 
 def _read_vectors(folder: Path, view: str) -> EmbeddingTable:
     return EmbeddingTable(
-        source=_read_matrix(folder / f"{view}.source.npy"), target=_read_matrix(folder / f"{view}.target.npy")
+        source=map_matrix(folder / f"{view}.source.npy"), target=map_matrix(folder / f"{view}.target.npy")
     )
-
-
-def _read_matrix(path: Path) -> NDArray[np.float32]:
-    try:
-        return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise damaged(path, str(error)) from error
 
 
 def _read_json(path: Path) -> Any:
@@ -274,15 +281,10 @@ def _read_json(path: Path) -> Any:
         raise damaged(path, str(error)) from error
 
 
-def _write_table(path: Path, table: pa.Table) -> None:
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-
-
 def _read_table(path: Path) -> pa.Table:
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except (OSError, pa.ArrowInvalid) as error:
+        return map_table(path)
+    except ArtifactError as error:
         raise damaged(path, str(error)) from error
 
 

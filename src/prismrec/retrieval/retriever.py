@@ -16,9 +16,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from prismrec.config import build
+from prismrec.data.arrow_files import TableRows
 from prismrec.data.schema import ITEM_ID, ITEM_VIEW, UNKNOWN
 from prismrec.data.sequences import Sequences
 from prismrec.retrieval.answers import Explanation, ListReport, Recommendation, Recommendations
@@ -246,18 +246,18 @@ class Retriever:
         """Rows of the item table."""
         n_rows, added = self._n_rows, self._overlay.items
         own = places[places < n_rows]
-        rows = [{} for _ in own] if self._table is None else self._table.take(own).to_pylist()
+        rows = [{} for _ in own] if self._table is None else self._table.take(own)
         if len(own) == len(places):
             return rows
         following = iter(rows)
         return [next(following) if p < n_rows else dict(added[p - n_rows].columns) for p in places.tolist()]
 
     @cached_property
-    def _table(self) -> pa.Table | None:
+    def _table(self) -> TableRows | None:
         """The item table without its ids; None where nothing is left."""
         table = self.contents.item_columns
         names = [name for name in table.column_names if name != ITEM_ID] if table is not None else []
-        return table.select(names) if table is not None and names else None
+        return TableRows(table.select(names)) if table is not None and names else None
 
 
 class _Spaces:
