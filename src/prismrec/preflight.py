@@ -1,7 +1,7 @@
 """Checks before hours are spent: is there the memory, disk, shared memory, and may so many files be opened?
 
-    needs = training_needs(...)                              what the job takes, from the arithmetic of `sizing`
-    require(needs, {"bundle": Path("out"), "run": ...})      one error with every shortage, or the warnings
+    needs = training_needs(n_nodes, settings.model, processes=2)       what the job takes, by the sums of `sizing`
+    require(needs, {"bundle": path, "run": run_folder})                one error with every shortage, or the warnings
 
 Small jobs are never stopped: what needs less than `SMALL_BYTES` of a resource, or `SMALL_FILES` open files, is not
 looked at. What a system does not tell is not checked. Figures needed are lower bounds (tables, buffers and files that
@@ -16,8 +16,11 @@ from pathlib import Path
 from typing import Literal
 
 from prismrec.errors import ResourceError
+from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.resources import Resources, read_resources
-from prismrec.sizing.quantities import show_bytes
+from prismrec.sizing.job import Storage
+from prismrec.sizing.quantities import show_bytes, show_count
+from prismrec.sizing.storage import bundle_bytes, model_bytes, noise_bytes
 
 SMALL_BYTES = 256_000_000
 """Less than this of memory, shared memory or disk is never checked."""
@@ -27,6 +30,16 @@ SMALL_FILES = 256
 
 COMFORT = 0.1
 """A job that leaves less than this share of what is there gets a warning."""
+
+
+FILES_PER_PROCESS = 64
+"""What a process opens besides tables and shards: libraries, sockets, the log."""
+
+LINK_BYTES = 128_000_000
+"""Of /dev/shm per device, through which NCCL links the devices of one machine (assumed; 1 GB for 8 is advised)."""
+
+SHORTEST_ID = 4
+"""Bytes of an id, at least."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,46 @@ def require(needs: Needs, places: Mapping[str, Path], resources: Resources | Non
     return findings
 
 
+def training_needs(
+    n_nodes: Mapping[str, int],
+    config: M2GRLConfig,
+    *,
+    processes: int = 1,
+    machines: int = 1,
+    storage: Storage = "fp32",
+    on_device: bool = False,
+    keeps_best: bool = False,
+) -> Needs:
+    """What training takes on one of some equal machines, the least of it: tables, checkpoints and the bundle.
+
+    Args:
+        n_nodes: nodes of each view, the item view first.
+        processes: on this machine.
+        machines: how many there are.
+        storage: how a table keeps a number.
+        on_device: tables lie in the memory of GPUs, not here.
+        keeps_best: early stopping keeps the tables of the best epoch too.
+
+    Returns:
+        with the places "run" (checkpoints, twice while one replaces the other) and "bundle".
+    """
+    copies = 2 if keeps_best else 1
+    tables = model_bytes(n_nodes, config.embedding_dim, storage, alignment=config.alignment) // machines
+    known = processes * sum(noise_bytes(n) for n in n_nodes.values())
+    return Needs(
+        job=f"training {show_count(sum(n_nodes.values()))} nodes x {config.embedding_dim} in {processes * machines} "
+        f"process{'es' if processes * machines > 1 else ''}",
+        memory_bytes=known + (0 if on_device else copies * tables),
+        shared_memory_bytes=processes * LINK_BYTES if on_device and processes > 1 else 0,
+        open_files=FILES_PER_PROCESS + 8 * len(n_nodes) * processes,
+        disk_bytes={
+            "run": 2 * copies * tables,
+            "bundle": bundle_bytes(n_nodes, config.embedding_dim, SHORTEST_ID),
+        },
+        advice="a smaller model.embedding_dim takes less of everything; `prismrec plan` works out what fits where",
+    )
+
+
 def _memory(needs: Needs, there: Resources) -> Iterator[Finding]:
     if there.memory is not None:
         what = f"memory (as {there.memory.source} says)"
@@ -150,4 +203,4 @@ def _compared(name: str, what: str, needed: int, there: int, remedy: str) -> Ite
         yield Finding("warning", name, needed, there, f"{figures}: it just fits")
 
 
-__all__ = ["COMFORT", "SMALL_BYTES", "SMALL_FILES", "Finding", "Needs", "check", "require"]
+__all__ = ["COMFORT", "SMALL_BYTES", "SMALL_FILES", "Finding", "Needs", "check", "require", "training_needs"]
