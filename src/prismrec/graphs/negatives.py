@@ -178,6 +178,12 @@ def next_random(state: States, slot: int) -> np.uint64:
 
 
 @njit(inline="always")
+def after(state: np.uint64, n: int) -> np.uint64:
+    """What a slot holds when n numbers have been drawn from this state."""
+    return np.uint64(state + np.uint64(n) * _GOLDEN)
+
+
+@njit(inline="always")
 def derive_seed(seed: int, number: int) -> np.uint64:
     """A uint64 seed for the `number`-th piece of work: same pieces, same numbers, whichever thread takes them."""
     z = np.uint64(seed) ^ ((np.uint64(number) + np.uint64(1)) * _GOLDEN)
@@ -335,6 +341,7 @@ __all__ = [
     "SLOT_STRIDE",
     "AliasTable",
     "GroupTable",
+    "after",
     "build_alias_rows",
     "build_alias_table",
     "build_group_table",

@@ -20,6 +20,7 @@ from prismrec.graphs.negatives import (
     SLOT_STRIDE,
     AliasTable,
     GroupTable,
+    after,
     draw,
     draw_hard,
     next_below,
@@ -29,6 +30,10 @@ from prismrec.graphs.negatives import (
 from prismrec.models.m2grl.config import M2GRLConfig
 
 ROWS_PER_CHUNK = 64
+
+DRAWS_PER_MIXED = 3
+"""Random numbers set aside for each negative where some are hard: whether it is, which group, which member. Not all of
+them need all three, but only so does each know its own without those before it (`device_sampler`)."""
 
 
 class SkipGramBatch(NamedTuple):
@@ -185,10 +190,12 @@ def _fill_mixed_negatives(anchors, negatives, states, noise, groups, hard_share)
         slot = chunk * SLOT_STRIDE
         for i in range(n * chunk // n_chunks, n * (chunk + 1) // n_chunks):
             for k in range(negatives.shape[1]):
+                before = states[slot]
                 if next_unit(states, slot) < hard_share:
                     negatives[i, k] = draw_hard(states, slot, anchors[i], groups, noise)
                 else:
                     negatives[i, k] = draw(states, slot, noise.probability, noise.alias)
+                states[slot] = after(before, DRAWS_PER_MIXED)
 
 
 __all__ = ["SkipGramBatch", "draw_inter_batch", "draw_intra_batch"]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.training_data import TrainingData
 from prismrec.errors import ConfigError
-from prismrec.graphs.negatives import GroupTable, build_alias_table, build_group_table, popularity_weights
+from prismrec.graphs.negatives import AliasTable, GroupTable, build_alias_table, build_group_table, popularity_weights
 from prismrec.models.m2grl.batches import SkipGramBatch, draw_inter_batch, draw_intra_batch
 from prismrec.models.m2grl.config import M2GRLConfig
 
@@ -27,10 +27,8 @@ class Sampler:
         self._config = config
         self._sequences = data.sequences
         self._edges = data.edges
-        self._noise = {
-            v: build_alias_table(popularity_weights(n, config.negative_power)) for v, n in data.counts.items()
-        }
-        self._groups = _hard_groups(config, data)
+        self._noise = noise_tables(config, data)
+        self._groups = hard_groups(config, data)
 
     def n_sequences(self, view: str) -> int:
         """Sequences of a view that an epoch goes through."""
@@ -39,6 +37,10 @@ class Sampler:
     def n_edges(self, view: str) -> int:
         """Item-node edges that an epoch goes through: each `EDGE_PASSES` times."""
         return EDGE_PASSES * len(self._edges[view].items)
+
+    def order(self, permutation: NDArray[np.int64], task: str) -> NDArray[np.int64]:
+        """The order in which an epoch goes through the sequences or edges of a task, where slices of it are read."""
+        return permutation
 
     def intra(self, view: str, chosen: NDArray[np.int64], stream: tuple[int, ...]) -> SkipGramBatch:
         """The examples of some sequences of a view."""
@@ -53,7 +55,17 @@ class Sampler:
         return draw_inter_batch(items[chosen], nodes[chosen], n_negatives, self._noise[view], stream)
 
 
-def _hard_groups(config: M2GRLConfig, data: TrainingData) -> GroupTable | None:
+def noise_tables(config: M2GRLConfig, data: TrainingData) -> dict[str, AliasTable]:
+    """What the negatives of each view are drawn from."""
+    return {v: build_alias_table(popularity_weights(n, config.negative_power)) for v, n in data.counts.items()}
+
+
+def hard_groups(config: M2GRLConfig, data: TrainingData) -> GroupTable | None:
+    """What hard negatives are drawn from; None where there are none.
+
+    Raises:
+        ConfigError: `hard_view` is no view.
+    """
     view = config.hard_view
     if not config.hard_negatives:
         return None
@@ -64,4 +76,4 @@ def _hard_groups(config: M2GRLConfig, data: TrainingData) -> GroupTable | None:
     return build_group_table(data.item_nodes[view], data.n_nodes[view], weights)
 
 
-__all__ = ["EDGE_PASSES", "Sampler"]
+__all__ = ["EDGE_PASSES", "Sampler", "hard_groups", "noise_tables"]

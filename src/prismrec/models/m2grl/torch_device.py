@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from prismrec.errors import ConfigError, MissingExtraError
+from prismrec.errors import ConfigError, MissingExtraError, ResourceError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +40,11 @@ class TorchDevice:
         self._deterministic = deterministic
 
     @property
+    def name(self) -> str:
+        """What a reader of a log calls it: "cpu", or the GPU's own name."""
+        return str(self.torch.cuda.get_device_name(self.device)) if self.is_cuda else "cpu"
+
+    @property
     def is_cuda(self) -> bool:
         """Whether tensors live on a GPU."""
         return bool(self.device.type == "cuda")
@@ -49,6 +54,36 @@ class TorchDevice:
         if isinstance(array, self.torch.Tensor):
             return array.to(self.device)
         return self.torch.tensor(np.asarray(array), device=self.device)
+
+    def sent(self, array: NDArray) -> Tensor:
+        """A copy on the device of an array that is wanted once: the host does not wait for it to arrive."""
+        if not self.is_cuda:
+            return self.tensor(array)
+        return self.torch.tensor(np.asarray(array), pin_memory=True).to(self.device, non_blocking=True)
+
+    def range(self, n: int) -> Tensor:
+        """(n,) int64: 0, 1, ... n - 1."""
+        return self.torch.arange(n, device=self.device)
+
+    def zeros(self, *shape: int, dtype: Any = None) -> Tensor:
+        """Zeros, float32 unless said."""
+        return self.torch.zeros(shape, dtype=dtype, device=self.device)
+
+    def free_bytes(self) -> int | None:
+        """Memory that the device still has; None on the CPU, where `preflight` looks."""
+        return int(self.torch.cuda.mem_get_info(self.device)[0]) if self.is_cuda else None
+
+    def require_room(self, n_bytes: int, purpose: str, advice: str) -> None:
+        """Refuse before anything is allocated.
+
+        Raises:
+            ResourceError: the device has less free memory; the message names both figures.
+        """
+        free = self.free_bytes()
+        if free is not None and n_bytes > free:
+            raise ResourceError(
+                f"{purpose} take {n_bytes / 1e9:.2f} GB, and {self.name} has {free / 1e9:.2f} GB free: {advice}"
+            )
 
     def add_rows(self, table: Tensor, rows: Tensor, values: Tensor) -> None:
         """Add (n, dim) values to rows of a table, also where a row occurs more than once."""
