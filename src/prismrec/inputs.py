@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from prismrec.data.preparation import USERS, prepare
+from prismrec.data.preparation import prepare
 from prismrec.data.prepared import PreparedData
 from prismrec.data.quarantine import write_quarantine
-from prismrec.data.reading import read_interactions, read_items
-from prismrec.data.schema import Interactions, ItemTable
+from prismrec.data.reading import connect, read_interactions, read_items
+from prismrec.data.schema import USERS, Interactions, ItemTable
 from prismrec.data.sessions import clean
+from prismrec.data.sharded.job import ShardJob, Tables, file_identity
+from prismrec.data.sharded.layout import ShardManifest
+from prismrec.data.sharded.preparation import prepare_sharded
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError
 from prismrec.graphs.edge_list import read_edge_list
@@ -32,10 +36,19 @@ def read_tables(
     return clean(log, settings.sessions), table
 
 
+def connect_engine(settings: Settings) -> Any:
+    """A connection to the engine that the settings choose, with what it may use."""
+    return connect(settings.duckdb.threads or None, settings.duckdb.memory_limit or None)
+
+
 def open_tables(
-    settings: Settings, interactions: Any = None, items: Any = None
+    settings: Settings, interactions: Any = None, items: Any = None, *, connection: Any = None
 ) -> tuple[Interactions, ItemTable | None]:
     """Read both tables, bad rows set aside and nothing else changed.
+
+    Args:
+        interactions, items: tables at hand instead of those in the settings.
+        connection: the engine to read with, as `connect_engine` gives it; a new one unless given.
 
     Raises:
         ConfigError: no log is named.
@@ -45,7 +58,13 @@ def open_tables(
     source = interactions if interactions is not None else data.interactions
     if isinstance(source, str) and not source:
         raise ConfigError("there is no click log: set data.interactions in the settings, or pass a table")
-    log = read_interactions(source, data.columns, timestamp_unit=data.timestamp_unit, max_bad_share=data.max_bad_share)
+    log = read_interactions(
+        source,
+        data.columns,
+        timestamp_unit=data.timestamp_unit,
+        max_bad_share=data.max_bad_share,
+        connection=connect_engine(settings) if connection is None else connection,
+    )
     item_source = items if items is not None else data.items
     return log, _open_items(data, item_source, log.table.get_backend())
 
@@ -76,10 +95,52 @@ def prepare_log(
     log: Interactions, items: ItemTable | None, settings: Settings, start: Bundle | None = None
 ) -> PreparedData:
     """Training data from a clean log, on the vocabularies of `start` where given."""
-    base: dict[str, Vocabulary] | None = None
-    if start is not None:
-        base = {name: v for name, v in start.contents.vocabularies.items() if name != USERS}
-    return prepare(log, items, settings.views, settings.sessions, base=base)
+    return prepare(log, items, settings.views, settings.sessions, base=_vocabularies(start))
+
+
+def prepare_shards(
+    settings: Settings,
+    folder: Path,
+    shards: int,
+    *,
+    start: Bundle | None = None,
+    keep_stages: bool = False,
+    tell: Callable[[str], None],
+) -> ShardManifest:
+    """Training data as a folder of Parquet shards, made stage by stage on the engine of the settings.
+
+    A run that was killed goes on from the last whole stage when it is called again; a changed setting or input file
+    does again what depends on it. Of a database nobody can tell whether it changed: it is read anew.
+
+    Args:
+        folder: where the shards go; the stages lie beside it, in `<folder>.stages`.
+        shards: files per table; any number of trainers can read them.
+        start: warm start: ids of this bundle keep their index.
+        keep_stages: leave the stages where they are, for a run with other settings.
+        tell: is told of every stage as it ends.
+
+    Raises:
+        ConfigError, DataError: as for `open_tables` and `prepare_log`.
+        ArtifactError: `folder` holds something else, the disk is full, or another process works there.
+    """
+    data, backend = settings.data, connect_engine(settings)
+    if not data.interactions:
+        raise ConfigError("there is no click log: set data.interactions in the settings")
+    job = ShardJob(
+        folder, shards, settings.model.sequences, settings.sessions, settings.views, _vocabularies(start), keep_stages
+    )
+    tables = Tables(
+        open=lambda: open_tables(settings, connection=backend),
+        interactions=file_identity(data.interactions, data),
+        items=file_identity(data.items, data) if data.items else "",
+    )
+    return prepare_sharded(tables, backend, job, tell)
+
+
+def _vocabularies(start: Bundle | None) -> dict[str, Vocabulary]:
+    """The vocabularies of a bundle, whose ids keep their index; users have none there."""
+    vocabularies = {} if start is None else start.contents.vocabularies
+    return {name: vocabulary for name, vocabulary in vocabularies.items() if name != USERS}
 
 
 def reading_notes(log: Interactions, items: ItemTable | None) -> list[str]:
@@ -103,4 +164,13 @@ def keep_quarantine(log: Interactions, items: ItemTable | None, folder: Path) ->
     return told
 
 
-__all__ = ["keep_quarantine", "open_tables", "prepare_edges", "prepare_log", "read_tables", "reading_notes"]
+__all__ = [
+    "connect_engine",
+    "keep_quarantine",
+    "open_tables",
+    "prepare_edges",
+    "prepare_log",
+    "prepare_shards",
+    "read_tables",
+    "reading_notes",
+]

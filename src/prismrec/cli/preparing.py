@@ -13,8 +13,8 @@ from prismrec.cli.options import AsJson, ConfigFile, Overrides
 from prismrec.cli.terminal import busy, emit, say, show
 
 if TYPE_CHECKING:
-    from prismrec.data.prepared import PreparedData
     from prismrec.data.profile import Profile
+    from prismrec.retrieval.bundle import Bundle
     from prismrec.settings import Settings
 
 
@@ -56,6 +56,17 @@ def prepare(
     start: Annotated[
         Path | None, typer.Option("--from", metavar="BUNDLE", help="Number known ids as this bundle does (warm start).")
     ] = None,
+    shards: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="Write N Parquet files per table on the engine, for logs beyond one machine; 0: no.",
+        ),
+    ] = 0,
+    keep_stages: Annotated[
+        bool, typer.Option("--keep-stages", help="Leave the stages in DIR.stages, for a run with other settings.")
+    ] = False,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -63,28 +74,56 @@ def prepare(
 
     `prismrec train CONFIG --prepared DIR` trains on it; without this step, train prepares by itself.
 
+    With --shards nothing but counts comes into memory. Stages are kept as they end: a run that was stopped, by
+    whatever, goes on from the last whole one when the same command is typed again.
+
     Example: `prismrec prepare shop.toml -o prepared`
     """
-    from prismrec.data.prepared import save_prepared
-    from prismrec.inputs import open_tables, prepare_edges, prepare_log
     from prismrec.retrieval.bundle import Bundle
     from prismrec.settings import read_settings
 
     if edges is not None and start is not None:
         raise typer.BadParameter("walks over a graph start anew: drop it", param_hint="--from")
+    if edges is not None and shards:
+        raise typer.BadParameter("walks over a graph are made in memory: drop it", param_hint="--shards")
+    if keep_stages and not shards:
+        raise typer.BadParameter("only sharded preparation has stages: add --shards N", param_hint="--keep-stages")
     settings = read_settings(config, overrides or ())
+    base = None if start is None else Bundle.open(start)
+    if shards:
+        report = _sharded_report(settings, output, shards, base, keep_stages=keep_stages)
+    else:
+        report = _whole_report(settings, output, edges, base)
+    if as_json:
+        emit({"folder": output, **report})
+    else:
+        show("\n".join(report_lines(report)))
+        show(f"Next: prismrec train {config} --prepared {output} -o bundle")
+
+
+def _whole_report(settings: Settings, output: Path, edges: Path | None, base: Bundle | None) -> Mapping[str, Any]:
+    """Prepare in this process; what was counted."""
+    from prismrec.data.prepared import save_prepared
+    from prismrec.inputs import open_tables, prepare_edges, prepare_log
+
     with busy("preparing"):
         if edges is not None:
             data = prepare_edges(edges, settings)
         else:
-            log, items = open_tables(settings)
-            data = prepare_log(log, items, settings, None if start is None else Bundle.open(start))
+            data = prepare_log(*open_tables(settings), settings, base)
         save_prepared(data, output)
-    if as_json:
-        emit({"folder": output, **data.report})
-    else:
-        show("\n".join(report_lines(data)))
-        show(f"Next: prismrec train {config} --prepared {output} -o bundle")
+    return data.report
+
+
+def _sharded_report(
+    settings: Settings, output: Path, shards: int, base: Bundle | None, *, keep_stages: bool
+) -> Mapping[str, Any]:
+    """Prepare on the engine, telling of each stage; what was counted."""
+    from prismrec.inputs import prepare_shards
+
+    say(f"preparing {shards} shards")
+    manifest = prepare_shards(settings, output, shards, start=base, keep_stages=keep_stages, tell=say)
+    return manifest.report
 
 
 def profile_of(settings: Settings) -> Profile:
@@ -137,9 +176,9 @@ def profile_lines(found: Profile) -> Iterator[str]:
         yield f"{finding.level}: {finding.message} {finding.advice}"
 
 
-def report_lines(data: PreparedData) -> Iterator[str]:
+def report_lines(report: Mapping[str, Any]) -> Iterator[str]:
     """The report of a preparation, a line per stage."""
-    for stage, values in data.report.items():
+    for stage, values in report.items():
         if isinstance(values, Mapping):
             for name, text in _stage_lines(stage, values):
                 yield f"{name}: {text}"

@@ -133,7 +133,7 @@ def file_identity(source: str, settings: Section) -> str:
     if "://" in source:
         return f"unknown {uuid.uuid4().hex}"
     files = [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in files_of(source)]
-    text = json.dumps([files, settings.model_dump(mode="json")])
+    text = json.dumps([files, settings.model_dump(mode="json", exclude={"name"})])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
