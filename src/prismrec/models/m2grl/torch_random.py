@@ -32,6 +32,8 @@ def slot_states(stream: tuple[int, ...], n_slots: int, device: TorchDevice) -> T
 
 def advanced(states: Tensor, steps: Tensor | int) -> Tensor:
     """The states after so many numbers were drawn from them."""
+    if isinstance(steps, int):
+        return states + ((steps * _GOLDEN + (1 << 63)) % (1 << 64) - (1 << 63))
     return states + steps * _GOLDEN
 
 
