@@ -68,7 +68,7 @@ def job_of(counts: dict[str, str], views: str, chosen: dict[str, int | None], co
         ConfigError: a number cannot be read or is out of range, or a view of the settings has no number of nodes.
     """
     from prismrec.config import build
-    from prismrec.sizing.job import Job, job_settings
+    from prismrec.sizing.job import CLICKS_PER_USER, Job, job_settings
     from prismrec.sizing.quantities import count_of
 
     known: dict[str, Any] = {name: count_of(text, f"--{name}") for name, text in counts.items()}
@@ -77,7 +77,8 @@ def job_of(counts: dict[str, str], views: str, chosen: dict[str, int | None], co
     if config is not None:
         from prismrec.settings import read_settings
 
-        known = job_settings(read_settings(config), known["views"]) | known
+        per_user = known["clicks"] / known["users"] if known["users"] else CLICKS_PER_USER
+        known = job_settings(read_settings(config), known["views"], per_user) | known
     return build(Job, known, "plan")
 
 

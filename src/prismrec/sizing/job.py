@@ -69,11 +69,14 @@ class Job(Section):
         return self.items
 
 
-def job_settings(settings: Settings, nodes: Mapping[str, int]) -> dict[str, Any]:
+def job_settings(
+    settings: Settings, nodes: Mapping[str, int], clicks_per_user: float = CLICKS_PER_USER
+) -> dict[str, Any]:
     """What a settings file says of a job: the fields of `Job` that it decides.
 
     Args:
         nodes: side view -> its nodes, which no settings file knows.
+        clicks_per_user: the mean length of a history.
 
     Raises:
         ConfigError: the nodes of a view of the settings are not given.
@@ -84,7 +87,8 @@ def job_settings(settings: Settings, nodes: Mapping[str, int]) -> dict[str, Any]
         example = ",".join(f"{view}=N" for view in settings.views)
         raise ConfigError(f"the settings have the {which}: say how many nodes there are, --views {example}")
     model = settings.model
-    return {
+    length = {"sequence_length": clicks_per_user} if model.sequences == "histories" else {}
+    return length | {
         "dim": model.embedding_dim,
         "window": model.window,
         "negatives": model.negatives,

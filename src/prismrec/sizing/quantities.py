@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 
 from prismrec.errors import ConfigError
 
 COUNT_SUFFIXES = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "t": 10**12}
 BYTE_SUFFIXES = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
-_NUMBER = re.compile(r"(\d[\d_,]*(?:\.\d+)?(?:e\+?\d+)?)\s*([a-z]*)", re.IGNORECASE)
+_NUMBER = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?)\s*([a-z]*)", re.IGNORECASE)
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
 _TIME_UNITS = (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0), ("s", 1.0))
 
@@ -42,7 +43,7 @@ def _number(text: str, suffixes: dict[str, int], expected: str) -> int:
     parts = _NUMBER.fullmatch(text.strip())
     if parts is None or parts[2].lower() not in suffixes:
         raise ConfigError(f"{expected}, got {text!r}")
-    value = float(re.sub("[_,]", "", parts[1])) * suffixes[parts[2].lower()]
+    value = Decimal(re.sub("[_,]", "", parts[1])) * suffixes[parts[2].lower()]
     if value != int(value):
         raise ConfigError(f"{expected}, a whole one, got {text!r}")
     return int(value)
