@@ -15,6 +15,7 @@ BUILTINS = {
     "TrainingError": ArithmeticError,
     "ArtifactError": OSError,
     "ResourceError": OSError,
+    "CrewError": ConnectionError,
     "MissingExtraError": ImportError,
 }
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from prismrec.errors import (
         ArtifactError,
         ConfigError,
+        CrewError,
         DataError,
         MissingExtraError,
         NotFittedError,
@@ -43,6 +44,7 @@ _HOMES = {
     "ArtifactError": "prismrec.errors",
     "Bundle": "prismrec.retrieval.bundle",
     "ConfigError": "prismrec.errors",
+    "CrewError": "prismrec.errors",
     "DataError": "prismrec.errors",
     "MissingExtraError": "prismrec.errors",
     "NotFittedError": "prismrec.errors",
@@ -85,6 +87,7 @@ __all__ = [
     "ArtifactError",
     "Bundle",
     "ConfigError",
+    "CrewError",
     "DataError",
     "MissingExtraError",
     "NotFittedError",

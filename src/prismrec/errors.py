@@ -8,6 +8,7 @@ PrismRecError
 ├── TrainingError   (ArithmeticError)    a loss or vector stopped being finite
 ├── ArtifactError   (OSError)            a bundle, checkpoint or prepared folder is missing, damaged or too new
 ├── ResourceError   (OSError)            the machine has too little memory or disk for what was asked
+├── CrewError       (ConnectionError)    a process that trains together with others is gone
 └── MissingExtraError (ImportError)      an optional dependency is needed: says which extra installs it
 
 Each is also the matching builtin, so that code which knows nothing of PrismRec can catch it. A message says what
@@ -50,6 +51,10 @@ class ResourceError(PrismRecError, OSError):
     """The machine has too little memory, disk, shared memory or open files for what was asked."""
 
 
+class CrewError(PrismRecError, ConnectionError):
+    """A process that trains together with others is gone, or they do not reach each other; names its rank."""
+
+
 class MissingExtraError(PrismRecError, ImportError):
     """An optional dependency is needed; the message names the extra that installs it."""
 
@@ -57,6 +62,7 @@ class MissingExtraError(PrismRecError, ImportError):
 __all__ = [
     "ArtifactError",
     "ConfigError",
+    "CrewError",
     "DataError",
     "MissingExtraError",
     "NotFittedError",

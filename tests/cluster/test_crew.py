@@ -12,6 +12,7 @@ def test_alone_is_a_crew_of_one():
     assert ALONE.total(values) is values
     assert ALONE.most(7) == 7
     assert ALONE.first("go on") == "go on"
+    assert ALONE.gather("here") == ["here"]
     ALONE.wait()
 
 

@@ -37,6 +37,10 @@ class Crew(Protocol):
         """What process 0 says."""
         ...
 
+    def gather(self, value: str) -> list[str]:
+        """What each process says, by rank."""
+        ...
+
     def wait(self) -> None:
         """Go on when all are here."""
         ...
@@ -59,6 +63,10 @@ class Alone:
     def first(self, value: str) -> str:
         """As it is."""
         return value
+
+    def gather(self, value: str) -> list[str]:
+        """What the one process says."""
+        return [value]
 
     def wait(self) -> None:
         """Nobody to wait for."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,14 @@ class TaskLoss:
         return self.total / self.n_examples if self.n_examples else 0.0
 
 
+class OwnRows(NamedTuple):
+    """The rows begin..end that a process holds of an array with `n_rows` rows."""
+
+    begin: int
+    end: int
+    n_rows: int
+
+
 class Trainable(Protocol):
     """What the training loop needs: numbered steps that update in place, and a state that can be saved."""
 
@@ -61,7 +69,11 @@ class Trainable(Protocol):
         ...
 
     def state(self) -> Mapping[str, NDArray]:
-        """All arrays that training changes, by name, as they are (not copies)."""
+        """All arrays that training changes, by name, as they are where possible; of some only `own_rows`."""
+        ...
+
+    def own_rows(self) -> Mapping[str, OwnRows]:
+        """Arrays of which other processes hold the other rows; the rest is whole, and the same in all of them."""
         ...
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
@@ -84,4 +96,4 @@ class EmbeddingTable:
     target: NDArray[np.float32]
 
 
-__all__ = ["EmbeddingTable", "Recommender", "TaskLoss", "Trainable"]
+__all__ = ["EmbeddingTable", "OwnRows", "Recommender", "TaskLoss", "Trainable"]

@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit, prange
 from numpy.typing import NDArray
 
+from prismrec.models.contract import OwnRows
 from prismrec.models.m2grl.batches import SkipGramBatch
 from prismrec.models.m2grl.cpu import learn_skip_gram, learn_source_only
 from prismrec.models.m2grl.tables import Side
@@ -64,6 +65,10 @@ class CpuEngine:
     def state(self) -> Mapping[str, NDArray[np.float32]]:
         """All arrays as they are."""
         return self._state
+
+    def own_rows(self) -> Mapping[str, OwnRows]:
+        """None of which another process holds the rest."""
+        return {}
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
         """Take over the content of these arrays."""

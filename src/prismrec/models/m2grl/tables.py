@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.errors import DataError
-from prismrec.models.contract import EmbeddingTable
+from prismrec.models.contract import EmbeddingTable, OwnRows
 
 Side = Literal["source", "target"]
 SIDES: tuple[Side, Side] = ("source", "target")
@@ -69,6 +69,7 @@ def start_from(
     state: Mapping[str, NDArray[np.float32]],
     tables: Mapping[str, EmbeddingTable],
     alignments: Mapping[str, NDArray[np.float32]],
+    rows: Mapping[str, OwnRows] | None = None,
 ) -> None:
     """Warm start: known nodes, the first rows of each view, take over their vectors; new nodes keep their fresh ones.
 
@@ -76,6 +77,7 @@ def start_from(
         state: from `initial_state`; changed in place.
         tables: vectors of an earlier training, per view, no more rows than now.
         alignments: its alignment matrices by their names `view.alignment_side`.
+        rows: which rows of an array `state` holds, where other processes hold the others.
 
     Raises:
         DataError: the vectors have another dimension, or more rows than there are nodes now.
@@ -85,12 +87,15 @@ def start_from(
             if f"{view}.{side}" not in state:
                 continue  # a view that is no longer configured
             own = state[f"{view}.{side}"]
-            if vectors.shape[1] != own.shape[1] or len(vectors) > len(own):
+            begin, end, n = (rows or {}).get(f"{view}.{side}", (0, len(own), len(own)))
+            if vectors.shape[1] != own.shape[1] or len(vectors) > n:
                 raise DataError(
-                    f"cannot start from vectors of shape {vectors.shape} in view {view!r}, where {own.shape} are "
-                    "trained: keep model.embedding_dim, and prepare the data with the vocabulary of the old bundle"
+                    f"cannot start from vectors of shape {vectors.shape} in view {view!r}, where "
+                    f"{(n, own.shape[1])} are trained: keep model.embedding_dim, and prepare the data with the "
+                    "vocabulary of the old bundle"
                 )
-            own[: len(vectors)] = vectors
+            known = vectors[begin:end]
+            own[: len(known)] = known
     for name, matrix in alignments.items():
         if name in state:
             state[name][:] = matrix
