@@ -6,6 +6,8 @@ them what is left of each id, do the vocabularies get their final order (falling
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,15 +17,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from prismrec.data import engine
+from prismrec.data.engines.functions import unhex
 from prismrec.data.schema import ITEM_ID, UNKNOWN, USER_ID, Interactions
 from prismrec.data.vocabulary import UUID_TYPE, Vocabulary, id_array
 
 CODE = "code"
-
-
-@ibis.udf.scalar.builtin
-def unhex(text: str) -> bytes:  # type: ignore[empty-body]
-    """The bytes that a text of hexadecimal digits spells."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,10 +37,11 @@ class Encoding:
     index_of_code: NDArray[np.int32]
 
 
-def codes_of(column: Any) -> Any:
-    """Lazy table (id, code int32) of the distinct values of a column, in the order of their ids."""
-    ids = column.name("id").as_table().distinct()
-    return ids.mutate(**{CODE: ibis.row_number().over(ibis.window(order_by="id")).cast("int32")})
+@contextmanager
+def codes_of(column: Any) -> Iterator[Any]:
+    """Stored table (id, code int32) of the distinct values of a column, in the order of their ids."""
+    with engine.held_in_order(column.name("id").as_table().distinct(), CODE, ("id",)) as numbered:
+        yield numbered.mutate(**{CODE: numbered[CODE].cast("int32")})
 
 
 def encoded(interactions: Interactions, user_codes: Any, item_codes: Any) -> Interactions:

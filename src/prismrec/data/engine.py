@@ -20,11 +20,31 @@ import pyarrow.parquet as pq
 from prismrec.data.engines import duckdb_engine
 from prismrec.data.engines.contract import Engine
 from prismrec.data.engines.duckdb_engine import connect
+from prismrec.data.engines.settings import DuckDBSettings, EngineName, SparkSettings
 from prismrec.errors import DataError
 
 BATCH_ROWS = 1 << 19
 
 _PART = "part-*.parquet"
+
+
+def open_engine(name: EngineName, duckdb: DuckDBSettings, spark: SparkSettings) -> Any:
+    """A connection to an engine: a new one to DuckDB, or the one to Spark that this process has.
+
+    Raises:
+        ConfigError: Spark cannot be had with these settings.
+        MissingExtraError: Spark or Java is not installed.
+    """
+    if name == "duckdb":
+        return connect(duckdb.threads or None, duckdb.memory_limit or None)
+    from prismrec.data.engines.spark_session import connect as connect_spark
+
+    return connect_spark(spark)
+
+
+def is_spark(backend: Any) -> bool:
+    """Whether a connection leads to Spark."""
+    return bool(backend.name == "pyspark")
 
 
 def backend_of(table: Any) -> Any:
@@ -42,9 +62,14 @@ def batches(table: Any, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:
     return _engine_of(table).batches(table, rows)
 
 
+def few_rows(table: Any) -> pa.Table:
+    """`arrow` for tables that are known to be small: counts, top lists."""
+    return _engine_of(table).small(table)
+
+
 def one_row(table: Any) -> dict[str, Any]:
     """Evaluate a table of one row into Python values by column name; a sum over no rows is None."""
-    row = arrow(table).to_pylist()[0]
+    row = few_rows(table).to_pylist()[0]
     return {name: int(value) if isinstance(value, Decimal) else value for name, value in row.items()}  # 128-bit sums
 
 
@@ -58,10 +83,41 @@ def stored(table: Any) -> Any:
     return _engine_of(table).stored(table)
 
 
+def stored_in_order(table: Any, name: str, order_by: Sequence[str] = (), first: int = 0) -> Any:
+    """`stored`, with a row number.
+
+    Args:
+        table: what to store.
+        name: of the further int64 column that counts the rows from `first` on.
+        order_by: columns whose ascending order the numbers follow, nulls last; any order unless given.
+        first: number of the first row.
+    """
+    return _engine_of(table).stored_in_order(table, name, order_by, first)
+
+
+def moved(table: Any, backend: Any) -> Any:
+    """A lazy table over a copy, on `backend`, of a table that lives elsewhere.
+
+    Raises:
+        DataError: a column has a type that the engine cannot hold.
+    """
+    return _engine(backend).moved(table, backend)
+
+
 @contextmanager
 def held(table: Any) -> Iterator[Any]:
     """`stored` for the length of a `with` block."""
     kept = stored(table)
+    try:
+        yield kept
+    finally:
+        drop(kept)
+
+
+@contextmanager
+def held_in_order(table: Any, name: str, order_by: Sequence[str] = (), first: int = 0) -> Iterator[Any]:
+    """`stored_in_order` for the length of a `with` block."""
+    kept = stored_in_order(table, name, order_by, first)
     try:
         yield kept
     finally:
@@ -134,6 +190,15 @@ def read_parquet(backend: Any, paths: Sequence[Path], place: str = "", first: in
     return _engine(backend).read_parquet(backend, paths, place, starts[:-1])
 
 
+def can_read(backend: Any, paths: Sequence[Path]) -> bool:
+    """Whether the engine reads these Parquet files itself, every type in them included.
+
+    Raises:
+        DataError: a file is no Parquet file.
+    """
+    return _engine(backend).can_read(paths)
+
+
 def parquet_rows(path: Path) -> int:
     """The number of rows of a Parquet file, from its footer.
 
@@ -158,23 +223,34 @@ def _engine_of(table: Any) -> Engine:
 
 
 def _engine(backend: Any) -> Engine:
-    return duckdb_engine
+    if not is_spark(backend):
+        return duckdb_engine
+    from prismrec.data.engines import spark_engine  # its parts that import pyspark do so when they are called
+
+    return spark_engine
 
 
 __all__ = [
     "arrow",
     "backend_of",
     "batches",
+    "can_read",
     "connect",
     "drop",
+    "few_rows",
     "held",
+    "held_in_order",
+    "is_spark",
+    "moved",
     "numbered_dataset",
     "one_row",
+    "open_engine",
     "parquet_rows",
     "read_dataset",
     "read_parquet",
     "register",
     "stored",
+    "stored_in_order",
     "write_dataset",
     "write_parquet",
 ]

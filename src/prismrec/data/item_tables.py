@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from prismrec.data import engine
 from prismrec.data.encoding import as_ids, index_table, storable
-from prismrec.data.quarantine import FILE, REASON, ROW_JSON
+from prismrec.data.quarantine import FILE, REASON, ROW_JSON, row_json
 from prismrec.data.schema import ITEM_ID, ROW, Interactions, ItemTable
 from prismrec.data.sessions import SessionSettings
 from prismrec.data.vocabulary import Vocabulary
@@ -28,7 +28,7 @@ def aligned(items: ItemTable, interactions: Interactions) -> ItemTable:
     """
     table, backend = items.table, engine.backend_of(interactions.table)
     if engine.backend_of(table) is not backend:
-        table = engine.register(backend, engine.arrow(table))
+        table = engine.moved(table, backend)
     wanted, given = interactions.table[ITEM_ID].type(), table[ITEM_ID].type()
     if wanted.is_string() and (given.is_integer() or given.is_uuid()):
         return replace(items, table=table.mutate(**{ITEM_ID: table[ITEM_ID].cast("string")}))
@@ -80,7 +80,7 @@ def unclicked_ids(table: Any, item_codes: Any) -> pa.Array:
 
 
 def _unknown_rows(strange: Any, interactions: Interactions) -> Any:
-    row = ibis.struct({c: strange[c] for c in strange.columns if c != ROW}).cast("json").cast("string")
+    row = row_json(strange, [c for c in strange.columns if c != ROW])
     source = ibis.literal(str(interactions.notes.get("source", "interactions")))
     return strange.select(**{REASON: ibis.literal("unknown item"), FILE: source, ROW: strange[ROW], ROW_JSON: row})
 

@@ -117,7 +117,7 @@ class _Found:
 def _sessionised(interactions: Interactions, settings: SessionSettings) -> Iterator[_Found]:
     n_read, n_long = (_n_rows(log.table) for log in (interactions, long_enough(interactions, settings)))
     with ExitStack() as stack:
-        users, items = (stack.enter_context(engine.held(codes_of(interactions.table[c]))) for c in (USER_ID, ITEM_ID))
+        users, items = (stack.enter_context(codes_of(interactions.table[c])) for c in (USER_ID, ITEM_ID))
         log = clean(encoded(interactions, users, items), settings)
         if has_bounds(settings):
             stored = stack.enter_context(engine.held(log.table))

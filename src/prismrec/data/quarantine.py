@@ -5,7 +5,7 @@ A table and an expression that gives each row's reason (null for a good row) bec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import ibis
 import pyarrow as pa
 
 from prismrec.data import engine
+from prismrec.data.engines.functions import hexadecimal
 from prismrec.data.schema import ROW
 from prismrec.data.sources import PLACE, Source
 from prismrec.errors import DataError
@@ -57,7 +58,7 @@ def split(source: Source, reasons: Sequence[tuple[Any, str]], max_bad_share: flo
         DataError: the input is empty, or more rows are bad than allowed: gives counts by reason and the first bad row.
     """
     reason = ibis.cases(*reasons, else_=ibis.null("string"))
-    counted = engine.arrow(source.table.select(reason=reason).group_by("reason").aggregate(n=lambda t: t.count()))
+    counted = engine.few_rows(source.table.select(reason=reason).group_by("reason").aggregate(n=lambda t: t.count()))
     counts = {entry["reason"]: entry["n"] for entry in counted.to_pylist()}
     n_good = counts.pop(None, 0)
     for line in source.malformed:
@@ -74,11 +75,30 @@ def split(source: Source, reasons: Sequence[tuple[Any, str]], max_bad_share: flo
     return Split(source.table.filter(reason.isnull()), bad, n_good + n_bad, by_reason)
 
 
+def row_json(table: Any, columns: Iterable[str]) -> Any:
+    """Each row as the text of a JSON object: times as text, bytes as hexadecimal digits, NaN and infinity as null."""
+    return ibis.struct({column: _json_value(table[column]) for column in columns}).cast("json").cast("string")
+
+
 def write_quarantine(bad: Any, path: Path) -> None:
     """Write bad rows to one Parquet file, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as temporary:
         engine.write_parquet(bad, temporary)
+
+
+def _json_value(value: Any) -> Any:
+    """A value of a type that every engine writes in one way."""
+    kind = value.type()
+    if kind.is_floating() or kind.is_decimal():
+        number = value.cast("float64")
+        return ibis.ifelse(number.isnan() | number.isinf(), ibis.null("float64"), number)
+    if kind.is_timestamp():
+        text = value.cast("timestamp").cast("string")
+        return text + "+00" if kind.timezone else text
+    if kind.is_date() or kind.is_uuid():
+        return value.cast("string")
+    return hexadecimal(value) if kind.is_binary() else value
 
 
 def _bad_rows(source: Source, reason: Any) -> Any:
@@ -93,7 +113,7 @@ def _bad_rows(source: Source, reason: Any) -> Any:
             }
         ),
     )
-    row = ibis.struct({c: table[c] for c in table.columns if c != PLACE}).cast("json").cast("string")
+    row = row_json(table, [c for c in table.columns if c != PLACE])
     marked = table.mutate(reason=reason, row=row).select("reason", "row", PLACE)
     bad = marked.filter(marked.reason.notnull())
     located = bad.join(files, [bad[PLACE] >= files.first, bad[PLACE] < files.next])
@@ -125,4 +145,4 @@ def _too_many(name: str, bad: Any, n_rows: int, by_reason: dict[str, int], max_b
     )
 
 
-__all__ = ["FILE", "REASON", "ROW_JSON", "Split", "split", "write_quarantine"]
+__all__ = ["FILE", "REASON", "ROW_JSON", "Split", "row_json", "split", "write_quarantine"]

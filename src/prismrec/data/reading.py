@@ -10,7 +10,7 @@ from typing import Any
 
 import ibis
 
-from prismrec.data import engine
+from prismrec.data import engine, texts
 from prismrec.data.engine import connect
 from prismrec.data.quarantine import Split, split
 from prismrec.data.schema import (
@@ -183,8 +183,10 @@ def _number(table: Any, column: str, what: str) -> tuple[Any, Reasons]:
     values = table[column]
     if not (values.type().is_numeric() or values.type().is_string()):
         raise DataError(f"column {column!r} has type {values.type()}: expected numbers for the {what}")
-    missing = values.isnull() | (values == "") if values.type().is_string() else values.isnull()
-    number = values.try_cast("float64")
+    if values.type().is_string():
+        missing, number = values.isnull() | (values == ""), texts.number(values)
+    else:
+        missing, number = values.isnull(), values.cast("float64")
     unparsable = ~missing & (number.isnull() | (~number.isnan() & number.isinf()))
     return ibis.ifelse(number.isnan(), ibis.null("float64"), number), [(unparsable, f"unparsable {what}")]
 

@@ -3,6 +3,10 @@
 Every row gets its 1-based place in the whole input, so that equal times keep the order of the file and a quarantined
 row can be found again. CSV is read as text, column by column as the header names them: what a value is, is decided
 once the whole column has been seen.
+
+Spark reads Parquet files itself. Everything else (text files, databases, tables in memory, and Parquet with types that
+Spark lacks) goes once through DuckDB into Parquet in the work folder, as a stream: so a malformed line, a quote or a
+type is read in one way, whichever engine prepares the data.
 """
 
 from __future__ import annotations
@@ -10,7 +14,7 @@ from __future__ import annotations
 import difflib
 import glob
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +78,12 @@ def open_source(source: Any, connection: Any = None) -> Source:
     Raises:
         DataError: nothing is there, or it cannot be read.
     """
+    if connection is not None and engine.is_spark(connection):
+        return _on_spark(source, connection)
     if isinstance(source, ibis.Table):
         return _from_ibis(source, connection)
     backend = connection if connection is not None else engine.connect()
-    if isinstance(source, str) and "://" in source:
+    if is_address(source):
         return _numbered(read_database(source, backend), source)
     if isinstance(source, str | Path):
         return _from_files(str(source), backend)
@@ -87,6 +93,24 @@ def open_source(source: Any, connection: Any = None) -> Source:
         f"cannot read a {type(source).__name__} as a table: give a path, a glob, an Ibis table, "
         "or a pandas, Polars or Arrow table"
     )
+
+
+def is_address(source: Any) -> bool:
+    """Whether this names a table in a database, and no file."""
+    return isinstance(source, str) and "://" in source
+
+
+def _on_spark(source: Any, backend: Any) -> Source:
+    """Parquet straight by Spark, a table of Spark as it is, everything else by DuckDB and from there to Spark."""
+    if isinstance(source, ibis.Table) and engine.is_spark(engine.backend_of(source)):
+        table = source if engine.backend_of(source) is backend else engine.moved(source, backend)
+        return _numbered(table, "the Ibis table")
+    if isinstance(source, str | Path) and not is_address(source):
+        paths = files_of(str(source))
+        if all(map(_is_parquet, paths)) and engine.can_read(backend, paths):
+            return _from_parquet(str(source), paths, backend)
+    opened = open_source(source, engine.backend_of(source) if isinstance(source, ibis.Table) else None)
+    return replace(opened, table=engine.moved(opened.table, backend))
 
 
 def _from_files(text: str, backend: Any) -> Source:
@@ -163,9 +187,8 @@ def _from_memory(source: Any, backend: Any, name: str = "") -> Source:
 
 
 def _numbered(table: Any, name: str) -> Source:
-    """Stored once unless it is a table already: a query may give its rows in another order the next time."""
-    placed = table.mutate(**{PLACE: ibis.row_number() + 1})
-    return Source(name, engine.stored(placed), (InputFile(name, 1),))
+    """Stored: a query may give its rows in another order the next time."""
+    return Source(name, engine.stored_in_order(table, PLACE, first=1), (InputFile(name, 1),))
 
 
-__all__ = ["PLACE", "InputFile", "Source", "files_of", "open_source"]
+__all__ = ["PLACE", "InputFile", "Source", "files_of", "is_address", "open_source"]

@@ -2,7 +2,7 @@
 
 Every protocol marks rows of the log as held out; training is the rest. Since vocabularies, graphs, counts and priors
 are made from `Split.train` alone, no held-out row can reach them. The marks are Ibis expressions, so the engine that
-read the log (DuckDB, later Spark) does the work; only the rows of tested users come to this process, as Arrow.
+read the log (DuckDB or Spark) does the work; only the rows of tested users come to this process, as Arrow.
 
 | protocol | held out | history of a query |
 |---|---|---|
@@ -201,11 +201,11 @@ def _user_ranges(found: pa.Table) -> Ranges:
 
 def _time_cut(interactions: Interactions, test_share: float) -> int:
     """The time of the first of the last `test_share` of all rows."""
-    times = interactions.table.select(TIMESTAMP).order_by(TIMESTAMP)
-    extent = engine.one_row(times.aggregate(n_rows=times.count(), first=times[TIMESTAMP].min()))
-    n_rows, first = extent["n_rows"], extent["first"]
-    n_test = max(1, int(n_rows * test_share + 1e-9))
-    cut = n_rows and engine.one_row(times.limit(1, offset=n_rows - n_test))[TIMESTAMP]
+    with engine.held_in_order(interactions.table.select(TIMESTAMP), "rank", (TIMESTAMP,)) as times:
+        extent = engine.one_row(times.aggregate(n_rows=times.count(), first=times[TIMESTAMP].min()))
+        n_rows, first = extent["n_rows"], extent["first"]
+        n_test = max(1, int(n_rows * test_share + 1e-9))
+        cut = n_rows and engine.one_row(times.filter(times["rank"] == n_rows - n_test))[TIMESTAMP]
     if n_rows == 0 or cut == first:
         raise DataError(
             f"next_in_session cannot cut {n_rows} rows at the last {test_share:g} by time: no row is earlier than the "

@@ -12,7 +12,8 @@ from typing import Any
 
 import ibis
 
-from prismrec.data import engine
+from prismrec.data import engine, texts
+from prismrec.data.engines.functions import microseconds, quotient
 from prismrec.data.schema import TimestampUnit
 from prismrec.errors import DataError
 
@@ -24,12 +25,6 @@ _FUTURE_SECONDS = 2 * 86_400
 
 _PER_SECOND = {"s": 1, "ms": 1_000, "us": 1_000_000, "ns": 1_000_000_000}
 _NAMES = {"s": "epoch seconds", "ms": "epoch milliseconds", "us": "epoch microseconds", "ns": "epoch nanoseconds"}
-_WITH_OFFSET = r"[0-9]:[0-9]{2}(:[0-9]{2}(\.[0-9]+)?)? ?[+-][0-9]{2}(:?[0-9]{2})?$"
-
-
-@ibis.udf.scalar.builtin
-def epoch_us(moment) -> int:  # type: ignore[empty-body,no-untyped-def]  # any kind of time; a cast keeps no fractions
-    """Microseconds since 1970 UTC."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ def read_moments(table: Any, column: str, unit: TimestampUnit, where: str, max_b
             raise DataError(
                 f"{where}: column {column!r} holds datetimes, but timestamp_unit is {unit!r}: leave it 'auto'"
             )
-        return _datetimes(values, values.isnull(), epoch_us(values), unit)
+        return _datetimes(values.isnull(), microseconds(values), unit)
     if kind.is_string():
         return _text_moments(table, column, unit, where, max_bad_share)
     if not kind.is_numeric():
@@ -80,7 +75,9 @@ def read_moments(table: Any, column: str, unit: TimestampUnit, where: str, max_b
             f"{where}: column {column!r} holds numbers, but timestamp_unit is 'datetime': use s, ms, us or ns"
         )
     whole = values.cast("int64") if kind.is_integer() else ibis.null("int64")
-    numbers = _Numbers(values.isnull(), values.cast("float64"), whole)
+    approximate = values.cast("float64")
+    missing = approximate.isnull() | approximate.isnan()  # engines differ in whether NaN is null
+    numbers = _Numbers(missing, ibis.ifelse(missing, ibis.null("float64"), approximate), whole)
     return _number_moments(table, numbers, column, unit, where, max_bad_share)
 
 
@@ -94,9 +91,8 @@ class _Numbers:
 def _text_moments(table: Any, column: str, unit: TimestampUnit, where: str, max_bad_share: float) -> Moments:
     text = table[column]
     missing = text.isnull() | (text == "")
-    number = text.try_cast("float64")
-    offset = text.re_search(_WITH_OFFSET)
-    moment = ibis.ifelse(offset, epoch_us(text.try_cast("timestamp('UTC')")), epoch_us(text.try_cast("timestamp")))
+    number, moment = texts.number(text), texts.moment(text)
+    number = ibis.ifelse(number.isnan(), ibis.null("float64"), number)
     if unit == "auto":
         counts = table.aggregate(numbers=number.notnull().sum(), moments=moment.notnull().sum())
         found = engine.one_row(counts)
@@ -104,12 +100,13 @@ def _text_moments(table: Any, column: str, unit: TimestampUnit, where: str, max_
     else:
         is_datetime = unit == "datetime"
     if is_datetime:
-        return _datetimes(text, missing, moment, unit)
-    whole = ibis.ifelse(number == number.floor(), text.try_cast("int64"), ibis.null("int64"))
-    return _number_moments(table, _Numbers(missing, number, whole), column, unit, where, max_bad_share)
+        return _datetimes(missing, moment, unit)
+    return _number_moments(
+        table, _Numbers(missing, number, texts.whole_number(text)), column, unit, where, max_bad_share
+    )
 
 
-def _datetimes(values: Any, missing: Any, micros: Any, unit: TimestampUnit) -> Moments:
+def _datetimes(missing: Any, micros: Any, unit: TimestampUnit) -> Moments:
     low, high = (bound * 1_000_000 for bound in _bounds())
     ordered = unit == "order"
     return Moments(
@@ -146,7 +143,7 @@ def _number_moments(
     scale = _PER_SECOND[found]
     low, high = _bounds()
     possible = numbers.approximate.between(low * scale, high * scale)
-    exact = numbers.exact * (1_000_000 // scale) if scale <= 1_000_000 else numbers.exact // (scale // 1_000_000)
+    exact = numbers.exact * (1_000_000 // scale) if scale <= 1_000_000 else quotient(numbers.exact, scale // 1_000_000)
     rounded = (numbers.approximate * (1_000_000 / scale)).round().cast("int64")
     return Moments(
         missing=numbers.missing,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from prismrec.data import engine
 from prismrec.data.encoding import CODE, codes_of, encoding, index_table
+from prismrec.data.engines.functions import parts
 from prismrec.data.prepared import View
 from prismrec.data.ragged import without_missing, without_repeats
 from prismrec.data.schema import ITEM_ID, UNKNOWN
@@ -39,7 +40,7 @@ def build_view(
     backend = engine.backend_of(table)
     index = index_table(backend, items, "item_index")
     clicks = engine.register(backend, _counts(items))
-    with engine.held(pairs_of(name, settings, table, index)) as pairs, engine.held(codes_of(pairs.value)) as codes:
+    with engine.held(pairs_of(name, settings, table, index)) as pairs, codes_of(pairs.value) as codes:
         coded = pairs.join(codes, pairs.value == codes.id).select("item_index", CODE)
         weighed = coded.join(clicks, "item_index")
         counts = weighed.group_by(CODE).aggregate(n=weighed.clicks.sum())
@@ -100,7 +101,7 @@ def pairs_of(name: str, settings: ViewSettings, table: Any, index: Any) -> Any:
 
 def _values(name: str, settings: ViewSettings, column: Any) -> Any:
     if settings.separator and column.type().is_string():
-        column = column.split(settings.separator).map(lambda part: part.strip())
+        column = parts(column, settings.separator).map(lambda part: part.strip())
     elif settings.separator:
         raise DataError(f"view {name!r}: column {settings.column!r} has type {column.type()}; only text can be split")
     values = column.unnest() if column.type().is_array() else column

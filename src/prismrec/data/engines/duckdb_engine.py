@@ -37,8 +37,14 @@ def connect(threads: int | None = None, memory_limit: str | None = None) -> Any:
     if memory_limit is not None:
         settings["memory_limit"] = memory_limit
     backend = ibis.duckdb.connect(**settings)
+    backend.con.execute("SET TimeZone = 'UTC'")  # how moments are written as text
     weakref.finalize(backend, _remove_folder, spill)
     return backend
+
+
+def small(table: Any) -> pa.Table:
+    """Evaluate a table of few rows."""
+    return arrow(table)
 
 
 def arrow(table: Any) -> pa.Table:
@@ -78,11 +84,28 @@ def register(backend: Any, table: pa.Table) -> Any:
     return named(backend, name)
 
 
+def moved(table: Any, backend: Any) -> Any:
+    """A copy in memory of a table on another connection or on another engine."""
+    if table.get_backend().name == "pyspark":
+        from prismrec.data.engines import spark_engine
+
+        return register(backend, spark_engine.arrow(table))
+    if table.get_backend().name == "duckdb":
+        return register(backend, arrow(table))
+    return register(backend, table.to_pyarrow())
+
+
 def stored(table: Any) -> Any:
     """The evaluated rows as a temporary table."""
     backend, name = table.get_backend(), unique_name("stored")
     statement(backend, f"CREATE TEMP TABLE {name} AS {backend.compile(table)}")
     return named(backend, name)
+
+
+def stored_in_order(table: Any, name: str, order_by: Sequence[str], first: int) -> Any:
+    """The evaluated rows as a temporary table, numbered by a window over all of them."""
+    place = ibis.row_number().over(ibis.window(order_by=list(order_by))) if order_by else ibis.row_number()
+    return stored(table.mutate(**{name: (place + first).cast("int64")}))
 
 
 def drop(kept: Any) -> None:
@@ -109,6 +132,11 @@ def write_dataset(table: Any, folder: Path, files: int, order_by: Sequence[str])
             statement(backend, _copy(rows, folder / f"part-{number:05d}.parquet"))
     finally:
         drop(kept)
+
+
+def can_read(paths: Sequence[Path]) -> bool:
+    """DuckDB reads every type of Parquet."""
+    return True
 
 
 def read_parquet(backend: Any, paths: Sequence[Path], place: str, firsts: Sequence[int]) -> Any:
@@ -163,15 +191,19 @@ def _remove_folder(folder: str) -> None:
 __all__ = [
     "arrow",
     "batches",
+    "can_read",
     "connect",
     "drop",
     "identifier",
+    "moved",
     "named",
     "quoted",
     "read_parquet",
     "register",
+    "small",
     "statement",
     "stored",
+    "stored_in_order",
     "unique_name",
     "write_dataset",
     "write_parquet",

@@ -13,7 +13,7 @@ from prismrec.data import engine
 
 def all_rows(table: Any) -> list[dict[str, Any]]:
     """Evaluate into one dict per row; meant for aggregates and top lists, never for the log itself."""
-    return [{name: _plain(value) for name, value in row.items()} for row in engine.arrow(table).to_pylist()]
+    return [{name: _plain(value) for name, value in row.items()} for row in engine.few_rows(table).to_pylist()]
 
 
 def one_row(table: Any) -> dict[str, Any]:

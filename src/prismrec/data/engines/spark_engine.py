@@ -1,0 +1,290 @@
+"""Spark as the engine: on this machine or on a cluster, for logs that outgrow one machine.
+
+Spark evaluates a query anew each time it is asked, so what is stored is written to Parquet in the work folder. What is
+fetched goes the same way: it comes back file by file, in order, without passing through the memory of Java. Rows are
+numbered by the file they lie in and their place there, so no numbering needs all rows on one executor.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import ibis
+import ibis.expr.operations as ops
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from prismrec.data.engines import duckdb_engine
+from prismrec.data.engines.spark_errors import named_errors
+from prismrec.data.engines.spark_session import running, without_version_warnings
+from prismrec.data.engines.spark_types import (
+    as_declared,
+    as_stored,
+    declared,
+    kept_type,
+    reads_directly,
+    spark_schema,
+    stored_type,
+)
+from prismrec.errors import DataError
+
+_FIRST_PART = "part-00000.parquet"
+_PATH, _FIRST = "prismrec_path", "prismrec_first"
+_SCHEME = r"^[a-z0-9]+:/+"
+_GLOB = re.compile(r"([\\{}\[\]*?])")
+
+
+def small(table: Any) -> pa.Table:
+    """Evaluate a table of few rows, which Spark's driver collects."""
+    with named_errors(), without_version_warnings():
+        return as_declared(_frame(table).toArrow(), table.schema())
+
+
+def arrow(table: Any) -> pa.Table:
+    """Evaluate into an Arrow table."""
+    with _written(table) as files:
+        parts = [_read(file) for file in files]
+    return as_declared(pa.concat_tables(parts), table.schema())
+
+
+def batches(table: Any, rows: int) -> Iterator[pa.RecordBatch]:
+    """Evaluate to disk, and read that in batches of at most so many rows."""
+    schema = table.schema()
+    with _written(table) as files:
+        for file in files:
+            with pq.ParquetFile(file) as opened:
+                for batch in opened.iter_batches(rows):
+                    yield from as_declared(pa.Table.from_batches([batch]), schema).to_batches()
+
+
+def register(backend: Any, table: pa.Table) -> Any:
+    """A lazy table over a copy of the Arrow table in the work folder."""
+    schema = declared(table.schema, "the Arrow table")
+    name, folder = _new_folder("arrow")
+    folder.mkdir()
+    pq.write_table(as_stored(table), folder / _FIRST_PART)
+    return _named(backend, _reader(backend, schema).parquet(str(folder)), name, schema)
+
+
+def moved(table: Any, backend: Any) -> Any:
+    """A copy in the work folder of a table on DuckDB or on another session of Spark; streams, never whole in memory."""
+    given = table.schema()
+    schema = ibis.schema({name: kept_type(kind, f"column {name!r}") for name, kind in given.items()})
+    name, folder = _new_folder("moved")
+    if table.get_backend().name == "pyspark":
+        with named_errors():
+            _frame(table).write.parquet(str(folder))
+    else:
+        folder.mkdir()
+        stored = {c: table[c].cast(stored_type(kind)) for c, kind in given.items()}
+        duckdb_engine.write_parquet(table.select(**stored), folder / _FIRST_PART)
+    return _named(backend, _reader(backend, schema).parquet(str(folder)), name, schema)
+
+
+def stored(table: Any) -> Any:
+    """The evaluated rows as Parquet files in the work folder."""
+    backend, schema = table.get_backend(), table.schema()
+    name, folder = _new_folder("stored")
+    with named_errors():
+        _frame(table).write.parquet(str(folder))
+    return _named(backend, _reader(backend, schema).parquet(str(folder)), name, schema)
+
+
+def stored_in_order(table: Any, name: str, order_by: Sequence[str], first: int) -> Any:
+    """Written in the order of the files and within them, then numbered by where each row lies."""
+    backend, schema = table.get_backend(), table.schema()
+    view, folder = _new_folder("stored")
+    with named_errors():
+        _frame(table.order_by(list(order_by)) if order_by else table).write.parquet(str(folder))
+    files = _files(folder)
+    starts = list(accumulate((pq.read_metadata(file).num_rows for file in files), initial=first))
+    frame = _placed(backend, schema, files, name, starts[:-1])
+    return _named(backend, frame, view, ibis.schema({**schema, name: "int64"}))
+
+
+def drop(kept: Any) -> None:
+    """Free a table that `stored` or `stored_in_order` made."""
+    name = kept.get_name()
+    with named_errors():
+        kept.get_backend()._session.catalog.dropTempView(name)
+    shutil.rmtree(running().work_folder / name, ignore_errors=True)
+
+
+def write_parquet(table: Any, path: Path) -> None:
+    """Evaluate into one Parquet file, which one executor writes."""
+    scratch = path.with_name(f".{path.name}.{_unique_name('writing')}")
+    try:
+        with named_errors():
+            _frame(table).coalesce(1).write.parquet(str(scratch))
+        _files(scratch)[0].replace(path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_dataset(table: Any, folder: Path, files: int, order_by: Sequence[str]) -> None:
+    """Evaluate into files that the executors write side by side; in order, each has a range of the rows."""
+    from pyspark.sql import functions
+
+    order = [functions.col(_quoted(column)).asc_nulls_last() for column in order_by]
+    scratch = folder / f".{_unique_name('writing')}"
+    try:
+        with named_errors():
+            frame = _frame(table)
+            parts = frame.repartitionByRange(files, *order).sortWithinPartitions(*order) if order else None
+            (parts or frame.repartition(files)).write.parquet(str(scratch))
+        written = _files(scratch)
+        empty = _read(written[0]).slice(0, 0)
+        for number, file in enumerate(written):
+            file.replace(folder / f"part-{number:05d}.parquet")
+        for number in range(len(written), files):  # Spark writes nothing for a range without rows
+            pq.write_table(empty, folder / f"part-{number:05d}.parquet")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def can_read(paths: Sequence[Path]) -> bool:
+    """Whether Spark reads every type of these files as it is declared.
+
+    Raises:
+        DataError: a file is no Parquet file.
+    """
+    return all(reads_directly(_metadata(path)) for path in paths)
+
+
+def read_parquet(backend: Any, paths: Sequence[Path], place: str, firsts: Sequence[int]) -> Any:
+    """A view over Parquet files; the place of a row is that of its file's first row and its number in the file.
+
+    Raises:
+        DataError: a file has other columns than the first one, or a type that Spark cannot hold.
+    """
+    schema = declared(pq.read_schema(paths[0]), str(paths[0]))
+    for path in paths[1:]:
+        other = declared(pq.read_schema(path), str(path))
+        if other != schema:
+            raise DataError(f"{path} has other columns than {paths[0]}: {_described(other)}; not {_described(schema)}")
+    name = _unique_name("parquet")
+    if not place:
+        return _named(backend, _reader(backend, schema).parquet(*map(_literal, paths)), name, schema)
+    frame = _placed(backend, schema, paths, place, firsts)
+    return _named(backend, frame, name, ibis.schema({**schema, place: "int64"}))
+
+
+def _placed(backend: Any, schema: ibis.Schema, files: Sequence[Path], place: str, firsts: Sequence[int]) -> Any:
+    """Files with each row's place: the number of the file's first row, by its path, and the row's number in it."""
+    from pyspark.sql import functions
+
+    with named_errors(), without_version_warnings():
+        frame = _reader(backend, schema).parquet(*map(_literal, files))
+        columns = [functions.col(_quoted(name)) for name in schema.names]
+        row = functions.col("_metadata.row_index")
+        if len(files) == 1:
+            return frame.select(*columns, (row + firsts[0]).alias(place))
+        path = functions.regexp_replace("_metadata.file_path", _SCHEME, "/")
+        known = dict(zip(map(str, map(Path.absolute, files)), firsts, strict=True))
+        found = [re.sub(_SCHEME, "/", uri) for uri in frame.inputFiles()]
+        starts = pa.table({_PATH: found, _FIRST: pa.array([known[unquote(uri)] for uri in found], pa.int64())})
+        numbered = frame.select(*columns, path.alias(_PATH), row.alias(place))
+        joined = numbered.join(functions.broadcast(backend._session.createDataFrame(starts)), _PATH)
+        return joined.select(*columns, (functions.col(place) + functions.col(_FIRST)).alias(place))
+
+
+def _frame(table: Any) -> Any:
+    """The Spark DataFrame of an expression, in the types that Ibis says it has."""
+    from pyspark.sql import functions
+
+    backend = table.get_backend()
+    frame = backend._session.sql(backend.compile(table))
+    wanted = spark_schema(table.schema())
+    columns = []
+    for field, given in zip(wanted, frame.schema, strict=True):
+        column = functions.col(_quoted(field.name))
+        is_same = field.dataType.simpleString() == given.dataType.simpleString()
+        columns.append(column if is_same else column.cast(field.dataType).alias(field.name))
+    return frame.select(*columns)
+
+
+def _reader(backend: Any, schema: ibis.Schema) -> Any:
+    return backend._session.read.schema(spark_schema(schema))
+
+
+def _named(backend: Any, frame: Any, name: str, schema: ibis.Schema) -> Any:
+    """A lazy table over a DataFrame, with the types it was declared with."""
+    with named_errors():
+        frame.createOrReplaceTempView(name)
+    return ops.DatabaseTable(name=name, schema=schema, source=backend, namespace=ops.Namespace()).to_expr()
+
+
+@contextmanager
+def _written(table: Any) -> Iterator[list[Path]]:
+    """The evaluated rows as files in their order, for the length of a `with` block."""
+    _, folder = _new_folder("fetched")
+    try:
+        with named_errors():
+            _frame(table).write.parquet(str(folder))
+        yield _files(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _files(folder: Path) -> list[Path]:
+    """What Spark wrote, in the order of its partitions."""
+    return sorted(folder.glob("part-*"))
+
+
+def _metadata(path: Path) -> pq.FileMetaData:
+    try:
+        return pq.read_metadata(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"cannot read {path} as Parquet: {error}") from error
+
+
+def _read(file: Path) -> pa.Table:
+    with pq.ParquetFile(file) as opened:
+        return opened.read()
+
+
+def _new_folder(kind: str) -> tuple[str, Path]:
+    """A name for a view, and the folder of its rows."""
+    name = _unique_name(kind)
+    return name, running().work_folder / name
+
+
+def _unique_name(kind: str) -> str:
+    return f"prismrec_{kind}_{uuid.uuid4().hex[:12]}"
+
+
+def _literal(path: Path) -> str:
+    """A path that Spark does not take for a glob."""
+    return _GLOB.sub(r"\\\1", str(path.absolute()))
+
+
+def _quoted(name: str) -> str:
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _described(schema: ibis.Schema) -> str:
+    return ", ".join(f"{name} {kind}" for name, kind in schema.items())
+
+
+__all__ = [
+    "arrow",
+    "batches",
+    "can_read",
+    "drop",
+    "moved",
+    "read_parquet",
+    "register",
+    "small",
+    "stored",
+    "stored_in_order",
+    "write_dataset",
+    "write_parquet",
+]
