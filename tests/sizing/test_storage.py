@@ -19,7 +19,7 @@ from prismrec.models.m2grl.model import M2GRL
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.bundle_files import BundleContents
 from prismrec.sizing.job import Job
-from prismrec.sizing.stages import prepared_bytes
+from prismrec.sizing.shares import prepared_bytes
 from prismrec.sizing.storage import (
     accumulator_bytes,
     alignment_bytes,

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 VERDICTS = {"fits": "fits:", "short": "DOES NOT FIT:", "slow": "slow:"}
 
+ORIGINS = {"counted": "counted", "derived": "derived", "floor": "not measured: floor from the data sheet"}
+
 
 def plan(
     clicks: Annotated[str, typer.Option(metavar="N", help="Rows of the log: 57e9, 57B or 1_000_000.")],
@@ -155,7 +157,7 @@ def sources_of(stage: Stage) -> Iterator[str]:
     figures = {"process": stage.per_process, "machine": stage.per_machine, "disk": stage.disk, "time": stage.seconds}
     for name, figure in figures.items():
         if figure is not None:
-            yield f"{name}: {figure.origin}, {figure.how}"
+            yield f"{name}: {ORIGINS[figure.origin]}, {figure.how}"
 
 
 def cell(figure: Figure | None, write: Callable[[float], str]) -> str:

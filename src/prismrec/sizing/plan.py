@@ -9,15 +9,14 @@ from typing import Literal
 from prismrec.sizing.job import Job
 from prismrec.sizing.layout import Layout
 from prismrec.sizing.quantities import show_bytes, show_count
-from prismrec.sizing.stages import (
-    ALL,
-    Stage,
-    examples_share,
+from prismrec.sizing.shares import (
+    WHOLE_CLICKS,
+    is_staged,
     preparation_disk_bytes,
-    query_seconds,
     training_machine_bytes,
     training_process_bytes,
 )
+from prismrec.sizing.stages import ALL, Stage, query_seconds
 from prismrec.sizing.storage import bundle_bytes, codes_bytes, matrices_bytes, model_bytes
 from prismrec.sizing.traffic import pairs_per_epoch
 
@@ -120,7 +119,7 @@ def largest_dim(job: Job, layout: Layout) -> int | None:
 def fits_in_host_memory(job: Job, layout: Layout) -> bool:
     """Whether the tables have room in main memory, from where devices fetch the rows they need."""
     share = model_bytes(job.n_nodes, job.dim, job.storage) / layout.machines
-    return share + layout.per_machine * examples_share(job, layout.workers) <= layout.memory_bytes
+    return share + training_machine_bytes(job, layout) <= layout.memory_bytes
 
 
 def _training_verdict(job: Job, layout: Layout) -> Verdict:
@@ -177,10 +176,9 @@ def _serving_verdicts(job: Job, layout: Layout) -> Iterator[Verdict]:
 def _commands(job: Job, layout: Layout, config: str) -> Iterator[str]:
     workers = layout.workers
     engine = " --set engine=spark" if layout.machines > 1 else ""
-    shards = max(workers, -(-job.clicks // 100_000_000))
-    sharded = workers > 1 or shards > 1
-    shard = f" --shards {-(-shards // workers) * workers}{engine}" if sharded else ""
-    yield f"prismrec prepare {config} -o prepared{shard}"
+    shards = workers * -(-job.clicks // (WHOLE_CLICKS * workers))
+    staged = f" --shards {shards}{engine}" if is_staged(job, layout) else ""
+    yield f"prismrec prepare {config} -o prepared{staged}"
     train = f"train {config} --prepared prepared -o bundle"
     if layout.gpus:
         train += " --set training.implementation=torch --set training.device=cuda"

@@ -36,6 +36,19 @@ PREPARATION = Rate(
 )
 """Reading, checking, cutting and saving, item and two side views."""
 
+STAGED_PREPARATION = Rate(
+    0.2e6,
+    "clicks per core and second",
+    "measured",
+    "benchmarks/bench_scale_preparation.py, 2 M clicks, processor time",
+)
+"""The same stage by stage (`prismrec prepare --shards`), each written to disk and read again."""
+
+STAGES_OF_THE_LOG = Rate(
+    20.0, "bytes per click", "measured", "benchmarks/bench_scale_preparation.py, 2 M clicks: log/clean and log/indexed"
+)
+"""Both copies of the log between stages, compressed Parquet."""
+
 PREPARATION_MEMORY = Rate(
     56.0, "bytes per click", "measured", "benchmarks/results/preparation.json, the slope from 2 M to 20 M clicks"
 )
@@ -85,6 +98,8 @@ __all__ = [
     "PREPARATION_MEMORY",
     "ROWS",
     "SCAN",
+    "STAGED_PREPARATION",
+    "STAGES_OF_THE_LOG",
     "USABLE_GPU_MEMORY",
     "Provenance",
     "Rate",

@@ -14,37 +14,20 @@ from typing import Literal
 from prismrec.sizing import rates
 from prismrec.sizing.job import Job
 from prismrec.sizing.layout import Layout
-from prismrec.sizing.storage import (
-    bundle_bytes,
-    codes_bytes,
-    edge_bytes,
-    exchange_bytes,
-    matrices_bytes,
-    model_bytes,
-    noise_bytes,
-    order_bytes,
-    sequence_bytes,
-    vocabulary_bytes,
+from prismrec.sizing.shares import (
+    is_staged,
+    preparation_disk_bytes,
+    prepared_bytes,
+    training_machine_bytes,
+    training_process_bytes,
 )
-from prismrec.sizing.traffic import (
-    anchors_per_click,
-    pairs_per_click,
-    row_bytes,
-    rows_per_epoch,
-    travelling_bytes,
-    travelling_share,
-)
+from prismrec.sizing.storage import bundle_bytes, codes_bytes, matrices_bytes, model_bytes, vocabulary_bytes
+from prismrec.sizing.traffic import row_bytes, rows_per_epoch, travelling_bytes, travelling_share
 
 Origin = Literal["counted", "derived", "floor"]
 
 REFERENCE_DIM = 64
 """The dimension at which rows per second were measured."""
-
-ANCHORS_PER_UPDATE = 2048
-"""Anchors that a process learns from at once when tables are sharded: model.anchors_per_update."""
-
-ROW_OF_THE_LOG = 36
-"""Bytes of a click between stages, uncompressed: user, item, time and place 8 each, dwell 4."""
 
 ENGINE_MEMORY_SHARE = 0.8
 """Of a machine's memory, what the engine of preparation may hold before it spills to disk."""
@@ -81,84 +64,31 @@ class Stage:
 def preparation(job: Job, layout: Layout) -> Stage:
     """From the log to sequences on disk: spills to disk beyond the memory that it is given."""
     wanted = rates.PREPARATION_BASE.value + rates.PREPARATION_MEMORY.value * job.clicks / layout.machines
-    memory = min(wanted, ENGINE_MEMORY_SHARE * layout.memory_bytes)
-    how = "0.36 GB + 56 bytes per click as measured, at most 80 % of the machine: beyond that the engine spills"
-    speed = rates.PREPARATION.value * _effective_cores(layout)
+    staged = is_staged(job, layout)
+    rate = rates.STAGED_PREPARATION if staged else rates.PREPARATION
     return Stage(
         "preparation",
         None,
-        Figure(memory, "derived", how),
         Figure(
-            preparation_disk_bytes(job),
-            "counted",
-            f"sequences of every view, histories and ids, and two copies of the log between stages "
-            f"({ROW_OF_THE_LOG} bytes a row, before compression)",
+            min(wanted, ENGINE_MEMORY_SHARE * layout.memory_bytes), "derived",
+            "0.36 GB + 56 bytes a click, at most 80 % of the machine: beyond that the engine spills",
         ),
-        Figure(job.clicks / speed, "derived", "clicks / (0.42 M per core and second x cores, 0.7 of them beyond two)"),
-    )
-
-
-def preparation_disk_bytes(job: Job) -> int:
-    """Prepared data, and at most two copies of the log while one stage is written from another."""
-    return prepared_bytes(job) + 2 * ROW_OF_THE_LOG * job.clicks
-
-
-def prepared_bytes(job: Job) -> int:
-    """Prepared data on disk: sequences of every view, histories, ids of nodes and users, nodes of the items."""
-    return (
-        len(job.n_nodes) * sequence_bytes(job.clicks, job.n_sequences)
-        + sequence_bytes(job.clicks, job.n_users)
-        + sum(vocabulary_bytes(n, job.id_bytes) for n in (*job.n_nodes.values(), job.n_users))
-        + len(job.views) * sequence_bytes(job.items, job.items)
-    )
-
-
-def table_share(job: Job, workers: int) -> float:
-    """Tables and accumulators of one of the workers: rows are dealt out evenly."""
-    return model_bytes(job.n_nodes, job.dim, job.storage) / workers
-
-
-def examples_share(job: Job, workers: int) -> float:
-    """Sequences, edges and the order of an epoch, of one of the workers."""
-    n_views, n_sides = len(job.n_nodes), len(job.views)
-    sequences = n_views * (sequence_bytes(job.clicks, job.n_sequences) + order_bytes(job.n_sequences))
-    edges = n_sides * (edge_bytes(job.n_edges) + 2 * order_bytes(job.n_edges))
-    return (sequences + edges) / workers
-
-
-def replicated_bytes(job: Job) -> int:
-    """What every worker holds of every node: noise, offsets, counts."""
-    return sum(noise_bytes(n) for n in job.n_nodes.values())
-
-
-def exchange_share(job: Job, workers: int) -> float:
-    """Buffers of one worker for an update of `ANCHORS_PER_UPDATE` anchors; none where there is one worker."""
-    if workers == 1:
-        return 0.0
-    m = pairs_per_click(job.window, job.sequence_length, job.context) / anchors_per_click(
-        job.sequence_length, job.context
-    )
-    return exchange_bytes(ANCHORS_PER_UPDATE * (1 + m + job.negatives), job.dim)
-
-
-def training_process_bytes(job: Job, layout: Layout) -> float:
-    """What one process holds: on its device where there are GPUs, then without its examples, which stay on the host."""
-    tables = table_share(job, layout.workers) + exchange_share(job, layout.workers) + replicated_bytes(job)
-    return tables if layout.gpus else tables + examples_share(job, layout.workers)
-
-
-def training_machine_bytes(job: Job, layout: Layout) -> float:
-    """What the processes of one machine hold in main memory."""
-    if layout.gpus:
-        return layout.gpus * (replicated_bytes(job) + examples_share(job, layout.workers))
-    return layout.processes * training_process_bytes(job, layout)
+        Figure(
+            preparation_disk_bytes(job) if staged else prepared_bytes(job), "derived" if staged else "counted",
+            "sequences and ids, stages 20 bytes a click, spilled or shuffled rows 36" if staged else "sequences, ids",
+        ),
+        Figure(
+            job.clicks / (rate.value * _effective_cores(layout)), "derived",
+            f"clicks / ({rate.value / 1e6:.2g} M per core and second x cores, 0.7 of them beyond two)",
+        ),
+    )  # fmt: skip
 
 
 def training(job: Job, layout: Layout) -> Stage:
     """All epochs: per process its share of the tables, what all of them know, and its examples."""
     if layout.gpus:
-        how = "share of tables and accumulators, noise of every node, exchange buffers"
-        machine, seconds = "examples and noise, per device", gpu_floor(job, layout)
+        how = "share of tables, accumulators and edges, noise of every node, exchange buffers"
+        machine, seconds = "sequences, noise and counts of its processes", gpu_floor(job, layout)
     else:
         how = "share of tables, accumulators and examples, noise of every node"
         machine, seconds = "all its processes", processor_seconds(job, layout)
@@ -191,7 +121,7 @@ def gpu_floor(job: Job, layout: Layout) -> Figure:
     seconds, what = max(
         (memory, "device memory at 4.8 TB/s"), (links, "NVLink at 450 GB/s"), (network, "network at 50 GB/s")
     )
-    return Figure(seconds, "floor", f"from the data sheet, not measured: {what} a device")
+    return Figure(seconds, "floor", f"{what} a device")
 
 
 def checkpoint(job: Job, layout: Layout) -> Stage:
@@ -256,18 +186,10 @@ __all__ = [
     "Stage",
     "bundle",
     "checkpoint",
-    "examples_share",
-    "exchange_share",
     "gpu_floor",
     "preparation",
-    "preparation_disk_bytes",
-    "prepared_bytes",
     "processor_seconds",
     "query_seconds",
-    "replicated_bytes",
     "serving",
-    "table_share",
     "training",
-    "training_machine_bytes",
-    "training_process_bytes",
 ]
