@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import ibis
+
+from prismrec.data import engine
 from prismrec.data.preparation import prepare
 from prismrec.data.prepared import PreparedData
 from prismrec.data.quarantine import write_quarantine
-from prismrec.data.reading import connect, read_interactions, read_items
+from prismrec.data.reading import read_interactions, read_items
 from prismrec.data.schema import USERS, Interactions, ItemTable
 from prismrec.data.sessions import clean
 from prismrec.data.sharded.job import ShardJob, Tables, file_identity
@@ -37,8 +40,18 @@ def read_tables(
 
 
 def connect_engine(settings: Settings) -> Any:
-    """A connection to the engine that the settings choose, with what it may use."""
-    return connect(settings.duckdb.threads or None, settings.duckdb.memory_limit or None)
+    """A connection to the engine that the settings choose, with what it may use.
+
+    Raises:
+        ConfigError: Spark cannot be had with these settings.
+        MissingExtraError: Spark or Java is not installed.
+    """
+    return engine.open_engine(settings.engine, settings.duckdb, settings.spark)
+
+
+def _engine_for(source: Any, settings: Settings) -> Any:
+    """The engine that the settings choose; a table of DuckDB stays on its own where that is DuckDB."""
+    return None if settings.engine == "duckdb" and isinstance(source, ibis.Table) else connect_engine(settings)
 
 
 def open_tables(
@@ -63,7 +76,7 @@ def open_tables(
         data.columns,
         timestamp_unit=data.timestamp_unit,
         max_bad_share=data.max_bad_share,
-        connection=connect_engine(settings) if connection is None else connection,
+        connection=_engine_for(source, settings) if connection is None else connection,
     )
     item_source = items if items is not None else data.items
     return log, _open_items(data, item_source, log.table.get_backend())
