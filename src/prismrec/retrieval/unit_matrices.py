@@ -43,8 +43,8 @@ class UnitMatrices:
             block = base.sources[start : start + _ROWS_AT_ONCE]
             for place, part in enumerate(base.columns.values()):
                 norms[start : start + len(block), place] = np.linalg.norm(block[:, part], axis=1)
-        inverse = np.divide(1, norms, out=np.zeros_like(norms), where=norms > 0)
-        return cls(base, inverse, np.ascontiguousarray(base.targets[:, -1]))
+        np.divide(1, norms, out=norms, where=norms > 0)
+        return cls(base, norms, np.ascontiguousarray(base.targets[:, -1]))
 
     @property
     def n_items(self) -> int:

@@ -10,33 +10,64 @@ query is the time that memory needs to deliver them (`benchmarks/bench_index.py`
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 _BLOCK = 128  # rows that stay in cache while all queries of a batch pass over them
+_NUMBERED = 65_536  # rows whose numbers are written down at a time, where all rows are looked at
 _REORDER = {"reassoc", "contract", "nsz"}  # sums may be vectorised; infinities and NaN stay what they are
 
 Best = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Indices (B, k) padded with -1, and their scores padded with minus infinity, best first."""
 
 
-def best_rows(targets: NDArray[np.float32], rows: NDArray[np.int32], queries: NDArray[np.float32], k: int) -> Best:
+def best_rows(
+    targets: NDArray[np.float32], rows: NDArray[np.int32] | slice, queries: NDArray[np.float32], k: int
+) -> Best:
     """The k best of some rows.
 
     Args:
         targets: (n_items, D) float32 in row order; may be memory-mapped.
-        rows: (m,) int32, increasing: which rows to look at.
+        rows: which to look at: (m,) int32, increasing, or all from `rows.start` to `rows.stop`.
         queries: (B, D) float32.
         k: how many, at least 1.
 
     Returns:
         (B, k) int64 indices and (B, k) float32 scores.
     """
-    indices, scores = _empty(len(queries), min(k, len(rows)))
-    if len(rows):
-        _scan(targets, rows, queries, indices, scores)
+    n_rows = rows.stop - rows.start if isinstance(rows, slice) else len(rows)
+    indices, scores = _empty(len(queries), min(k, n_rows))
+    for some in _numbered(rows) if isinstance(rows, slice) else [rows]:
+        if len(some):
+            _scan(targets, some, queries, indices, scores)
     return _sorted(indices, scores, k)
+
+
+def best_of_all(targets: NDArray[np.float32], queries: NDArray[np.float32], k: int, n_threads: int = 1) -> Best:
+    """The k best of all rows; threads share the rows among them, and all queries pass over a row together.
+
+    Args:
+        targets: (n_items, D) float32 in row order; may be memory-mapped, and is read once.
+        queries: (B, D) float32.
+        k: how many, at least 1.
+        n_threads: how many; the answer does not depend on it.
+
+    Returns:
+        (B, k) int64 indices and (B, k) float32 scores.
+    """
+    ends = np.linspace(0, len(targets), max(1, n_threads) + 1).astype(np.int64).tolist()
+    parts = [slice(start, stop) for start, stop in pairwise(ends)]
+    with ThreadPoolExecutor(len(parts)) as pool:
+        found = list(pool.map(lambda part: best_rows(targets, part, queries, k), parts))
+    indices = np.concatenate([best[0] for best in found], axis=1)
+    scores = np.concatenate([best[1] for best in found], axis=1)
+    first, values = _sorted(indices, scores, indices.shape[1])
+    return first[:, :k], values[:, :k]
 
 
 def best_candidates(
@@ -57,6 +88,12 @@ def best_candidates(
     if candidates.size:
         _rescore(targets, np.sort(candidates, axis=1), queries, indices, scores)
     return _sorted(indices, scores, k)
+
+
+def _numbered(rows: slice) -> Iterator[NDArray[np.int32]]:
+    """The numbers of all rows, some at a time: those of a large catalogue would be made anew for every request."""
+    for start in range(rows.start, rows.stop, _NUMBERED):
+        yield np.arange(start, min(start + _NUMBERED, rows.stop), dtype=np.int32)
 
 
 def _empty(n_queries: int, k: int) -> Best:
@@ -150,4 +187,4 @@ def _worse(scores, indices, a, b):  # type: ignore[no-untyped-def]
     return scores[a] < scores[b] or (scores[a] == scores[b] and indices[a] > indices[b])
 
 
-__all__ = ["Best", "best_candidates", "best_rows"]
+__all__ = ["Best", "best_candidates", "best_of_all", "best_rows"]

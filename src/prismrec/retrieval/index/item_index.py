@@ -114,9 +114,9 @@ class ItemIndex:
             return cls(targets, settings)
         return cls(targets, settings, ApproximateIndex.load(folder, kind, settings, targets.shape))
 
-    def _rows(self, allowed: NDArray[np.bool_] | None) -> NDArray[np.int32]:
+    def _rows(self, allowed: NDArray[np.bool_] | None) -> NDArray[np.int32] | slice:
         if allowed is None:
-            return np.arange(len(self.targets), dtype=np.int32)
+            return slice(0, len(self.targets))
         return np.flatnonzero(allowed).astype(np.int32)
 
     def _check(self, queries: NDArray[np.float32], k: int, allowed: NDArray[np.bool_] | None) -> None:

@@ -16,16 +16,18 @@ Recall is the share of the 50 best scores that are found: of items with equal sc
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from prismrec.data.blocks import row_blocks
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.errors import ConfigError
 from prismrec.retrieval.blend import QuerySettings
-from prismrec.retrieval.index.exact import best_rows
+from prismrec.retrieval.index.exact import best_of_all
 from prismrec.retrieval.index.item_index import ItemIndex
 from prismrec.retrieval.index.settings import IndexSettings
 from prismrec.retrieval.matrices import ItemMatrices
@@ -85,16 +87,15 @@ class RecallProbe:
     def __init__(self, matrices: ItemMatrices, query: QuerySettings, seed: int = 0) -> None:
         """Draw the queries and answer them exactly."""
         self._k = min(RECALL_AT, matrices.n_items)
-        rows = np.arange(matrices.n_items, dtype=np.int32)
         mixtures = _mixtures(matrices, query, np.random.default_rng(seed))
         self.queries = {
             name: _weighted(mixtures, weighting, matrices.columns)
             for name, weighting in weightings(query, list(matrices.columns)).items()
         }
-        self._thresholds = {
-            name: best_rows(matrices.targets, rows, queries, self._k)[1][:, -1]
-            for name, queries in self.queries.items()
-        }
+        together = np.concatenate(list(self.queries.values()))  # the matrix may be far larger than memory: read it once
+        thresholds = best_of_all(matrices.targets, together, self._k, os.cpu_count() or 1)[1][:, -1]
+        ends = np.cumsum([len(queries) for queries in self.queries.values()])[:-1]
+        self._thresholds = dict(zip(self.queries, np.split(thresholds, ends), strict=True))
 
     def measure(self, index: ItemIndex) -> dict[str, float]:
         """Recall by name of weighting."""
@@ -118,13 +119,34 @@ def _mixtures(matrices: ItemMatrices, query: QuerySettings, rng: np.random.Gener
     """(n_queries, D) float32: source rows of items, and mixtures of several, popular items drawn more often."""
     n_single = _N_QUERIES // 2
     single = matrices.sources[rng.integers(0, matrices.n_items, n_single)]
-    counts = np.exp(matrices.targets[:, -1].astype(np.float64))  # in proportion: the prior is the log of the count
     length = min(query.history_length, 20)
-    histories = rng.choice(matrices.n_items, (_N_QUERIES - n_single, length), p=counts / counts.sum())
+    histories = _by_popularity(matrices.targets[:, -1], (_N_QUERIES - n_single, length), rng)
     decay = (query.recency_decay ** np.arange(length)).astype(np.float32)
     several = np.einsum("h,qhd->qd", decay / decay.sum(), matrices.sources[histories])
     mixed: NDArray[np.float32] = np.concatenate([single, several]).astype(np.float32)
     return mixed
+
+
+def _by_popularity(prior: NDArray[np.float32], shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Items drawn in proportion to their counts, of which the prior is the log: as `rng.choice` draws them with `p`,
+    without its cumulative weights of all items in memory."""
+    sums = [0.0]
+    for rows in row_blocks(len(prior), 24):
+        sums.append(float(_cumulated(prior[rows], sums[-1])[-1]))
+    wanted = rng.random(shape).ravel() * sums[-1]
+    drawn = np.zeros(len(wanted), np.int64)
+    owners = np.searchsorted(sums[1:], wanted, side="right")
+    for place, rows in enumerate(row_blocks(len(prior), 24)):
+        here = np.flatnonzero(owners == place)
+        if len(here):
+            drawn[here] = rows.start + np.searchsorted(_cumulated(prior[rows], sums[place]), wanted[here], side="right")
+    return drawn.reshape(shape)
+
+
+def _cumulated(prior: NDArray[np.float32], before: float) -> NDArray[np.float64]:
+    counts = np.exp(prior.astype(np.float64))
+    counts[0] += before
+    return np.cumsum(counts, out=counts)
 
 
 def _weighted(mixtures: NDArray[np.float32], weighting: Weighting, columns: Mapping[str, slice]) -> NDArray[np.float32]:
