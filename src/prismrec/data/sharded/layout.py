@@ -5,7 +5,7 @@
     sequences/<view>/              items (list of int32); rows of neighbouring files are neighbours
     counts/<view>/                 node, n: how often each node occurs in the sequences
     edges/<view>/                  item, node: in the order of the items
-    item_columns/                  the item table, row i for item i; nulls where the table lacks the item
+    item_columns/                  side columns of the item table, row i for item i; nulls where that lacks the item
     quarantine/<table>.parquet     the rows that were set aside
 
 Every folder but the last holds `shards` files part-00000.parquet, part-00001.parquet, ...

@@ -100,15 +100,14 @@ def mapped_rows(rows: Any, edges: Any) -> Any:
 
 
 def in_item_order(items: Any, index: Any) -> Any:
-    """The item table's columns by item index, to be written in the order of `ITEM_PLACE`.
+    """The side columns of the item table by item index, to be written in the order of `ITEM_PLACE`.
 
     Args:
         index: table (id, prismrec_index).
     """
     sides = [c for c in items.columns if c != ITEM_ID]
-    known = items.rename(prismrec_key=ITEM_ID)
-    joined = index.rename(**{ITEM_ID: "id"}).left_join(known, [(ITEM_ID, "prismrec_key")])
-    return joined.select(ITEM_PLACE, ITEM_ID, *sides)
+    numbers = index.rename(prismrec_id="id").select("prismrec_id", ITEM_PLACE)
+    return numbers.left_join(items, [("prismrec_id", ITEM_ID)]).select(ITEM_PLACE, *sides)
 
 
 def node_counts(rows: Any) -> Any:

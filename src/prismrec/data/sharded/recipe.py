@@ -141,7 +141,7 @@ class Recipe:
 
         def write(place: Path) -> dict[str, Any]:
             backend = self._backend
-            index = indexed(vocabulary, backend, lists.ITEM_PLACE).drop("count")
+            index = indexed(vocabulary, backend, lists.ITEM_PLACE)
             self._write(lists.in_item_order(items.table(backend), index), place, (lists.ITEM_PLACE,))
             return {}
 

@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -40,27 +39,37 @@ class Scratch:
             os.posix_fallocate(file.fileno(), 0, n * np.dtype(dtype).itemsize)  # no room: known now, not at a write
             return np.asarray(np.memmap(file, dtype, "r+", shape=(n,)))
 
-    def ids(self, n: int, chunks: Iterable[pa.Array]) -> pa.Array:
-        """n ids that come in chunks, as one array of an id type.
+    def ids(self, n: int, kind: pa.DataType, chunks: Iterable[pa.Array]) -> pa.Array:
+        """n ids that come in chunks of a type, as one array of an id type.
 
         Raises:
             ArtifactError: there is no room for them.
             DataError: they are no ids.
         """
-        iterator = (id_array(chunk) for chunk in chunks)
-        first = next(iterator, None)
-        if first is None:
-            return pa.array([], pa.int64())
-        rest = chain([first], iterator)
-        if pa.types.is_string(first.type) or pa.types.is_large_string(first.type):
-            return self._text(n, rest)
-        width = 16 if first.type == UUID_TYPE else 8
+        kind, arrays = id_array(pa.array([], kind)).type, (id_array(chunk) for chunk in chunks)
+        if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+            return self._text(n, arrays)
+        width = 16 if kind == UUID_TYPE else 8
         data, place = self.array(n * width, np.uint8), 0
-        for chunk in rest:
-            raw = np.frombuffer(chunk.buffers()[1], np.uint8)[chunk.offset * width :][: len(chunk) * width]
+        for array in arrays:
+            raw = np.frombuffer(array.buffers()[1], np.uint8)[array.offset * width :][: len(array) * width]
             data[place : place + len(raw)] = raw
             place += len(raw)
-        return pa.Array.from_buffers(first.type, n, [None, pa.py_buffer(data)])
+        return pa.Array.from_buffers(kind, n, [None, pa.py_buffer(data)])
+
+    def table(self, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> pa.Table:
+        """A table of batches.
+
+        Raises:
+            ArtifactError: there is no room for it.
+        """
+        with self._named(), tempfile.TemporaryFile(dir=self._folder) as file:
+            with pa.ipc.new_file(file, schema) as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
+            file.flush()
+            stored = np.asarray(np.memmap(file, np.uint8, "r"))
+        return pa.ipc.open_file(pa.BufferReader(pa.py_buffer(stored))).read_all()
 
     def _text(self, n: int, chunks: Iterable[pa.Array]) -> pa.Array:
         ends, row = self.array(n + 1, np.int64), 0

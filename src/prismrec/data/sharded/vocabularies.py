@@ -48,7 +48,9 @@ def ranked(counts: Any, unclicked: Any = None, base: Any = None) -> Any:
         rows = rows.union(unclicked.select("id", count=ibis.literal(0, "int64")), distinct=False)
     if base is None:
         return rows.mutate(order=-rows["count"])
-    known = base.select("base_index", base_id=_same_type(base.id, rows.id))
+    kind = _common_type(base, rows)
+    rows = rows.mutate(id=rows.id.cast(kind))
+    known = base.select("base_index", base_id=base.id.cast(kind))
     joined = rows.outer_join(known, rows.id == known.base_id)
     falling = ibis.coalesce(joined["count"], ibis.literal(0, "int64"))
     first = joined.base_index - ibis.literal(_KNOWN_FIRST, "int64")
@@ -114,16 +116,23 @@ def counted(table: Any) -> dict[str, int]:
     return {"occurring": int(engine.one_row(table.aggregate(n=(table["count"] > 0).sum()))["n"] or 0)}
 
 
-def _same_type(base: Any, ids: Any) -> Any:
-    """The older ids in the type of the new ones.
+def _common_type(base: Any, rows: Any) -> Any:
+    """The type of the older ids if that holds the new ones, else theirs.
 
     Raises:
-        DataError: they have nothing in common.
+        DataError: the ids have nothing in common.
     """
-    before, now = base.type(), ids.type()
-    if (before.is_integer() and now.is_integer()) or before.copy(nullable=True) == now.copy(nullable=True):
-        return base if before.copy(nullable=True) == now.copy(nullable=True) else base.cast(now)
-    raise DataError(f"ids changed their type: {before} before, {now} now")
+    before, now = (table.id.type().copy(nullable=True) for table in (base, rows))
+    if before == now:
+        return before
+    if not (before.is_integer() and now.is_integer()):
+        raise DataError(f"ids changed their type: {before} before, {now} now")
+    for kind, table in ((before, rows), (now, base)):
+        ends = engine.one_row(table.aggregate(low=table.id.min(), high=table.id.max()))
+        low, high = (0, 1 << 64) if kind.is_uint64() else (-(1 << 63), 1 << 63)
+        if ends["low"] is None or low <= ends["low"] <= ends["high"] < high:
+            return kind
+    raise DataError("negative ids and ids of 2^63 and above have no integer type in common: read the id column as text")
 
 
 __all__ = [

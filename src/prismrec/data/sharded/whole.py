@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from prismrec.data.prepared import PreparedData, View
-from prismrec.data.schema import ITEM_VIEW, USERS
+from prismrec.data.schema import ITEM_ID, ITEM_VIEW, USERS
 from prismrec.data.sequences import Sequences, ragged_positions
 from prismrec.data.sharded import layout
 from prismrec.data.sharded.layout import ShardManifest, read_manifest
@@ -25,8 +25,8 @@ _INDEX_COLUMN = "prismrec_index"
 def read_whole(folder: str | Path, scratch: Path | None = None, *, checksums: bool = False) -> PreparedData:
     """Everything, equal to what `preparation.prepare` makes of the same tables, row for row.
 
-    Ids, nodes and sequences are streamed into nameless files that the system pages in and out; what must be in memory
-    is 8 bytes per row of the sequences, and the item columns. Only the sequences that were prepared are there: with
+    All of it is streamed into nameless files that the system pages in and out; what must be in memory is 20 bytes per
+    row of the sequences. Only the sequences that were prepared are there: with
     histories, no sessions, and with sessions every history is empty.
 
     Args:
@@ -38,14 +38,15 @@ def read_whole(folder: str | Path, scratch: Path | None = None, *, checksums: bo
     """
     whole = _Whole(Path(folder), read_manifest(folder, checksums=checksums), Scratch(scratch))
     views = {name: whole.item_nodes(name) for name in whole.manifest.views}
+    items = whole.vocabulary(ITEM_VIEW)
     sessions, histories, images = whole.sequences()
     return PreparedData(
-        items=whole.vocabulary(ITEM_VIEW),
+        items=items,
         sessions=sessions,
         users=whole.vocabulary(USERS),
         histories=histories,
         views={name: View(name, whole.vocabulary(name), nodes, images[name]) for name, nodes in views.items()},
-        item_columns=whole.item_columns(),
+        item_columns=whole.item_columns(items.ids),
         report=whole.manifest.report,
     )
 
@@ -75,12 +76,14 @@ class _Whole:
     scratch: Scratch
 
     def vocabulary(self, name: str) -> Vocabulary:
-        parts = self._parts(layout.VOCABULARY, name)
+        files = self.manifest.parts(layout.VOCABULARY, name)
+        parts, kind = all_parts(self.folder, files), layout.opened(self.folder / files[0]).schema_arrow.field("id").type
         counts, row = self.scratch.array(self.manifest.nodes[name], np.int64), 0
         for batch in batches(parts, ("count",)):
             counts[row : row + batch.num_rows] = batch.column("count").to_numpy()
             row += batch.num_rows
-        return Vocabulary(self.scratch.ids(row, (batch.column("id") for batch in batches(parts, ("id",)))), counts)
+        ids = self.scratch.ids(row, kind, (batch.column("id") for batch in batches(parts, ("id",))))
+        return Vocabulary(ids, counts)
 
     def item_nodes(self, view: str) -> Sequences:
         return read_item_nodes(self.folder, self.manifest, view, self.scratch)
@@ -98,14 +101,17 @@ class _Whole:
         empty = Sequences(np.zeros(0, np.int32), np.zeros(n_users + 1, np.int64))
         return self._gathered(ITEM_VIEW, target, len(users)), empty, images
 
-    def item_columns(self) -> pa.Table | None:
+    def item_columns(self, ids: pa.Array) -> pa.Table | None:
         if not self.manifest.item_columns:
             return None
-        parts = all_parts(self.folder, self.manifest.parts(layout.ITEM_COLUMNS))
-        schema = layout.opened(self.folder / self.manifest.parts(layout.ITEM_COLUMNS)[0]).schema_arrow
-        sides = [name for name in schema.names if name != _INDEX_COLUMN]
-        wanted = pa.schema([schema.field(name).with_nullable(True).remove_metadata() for name in sides])
-        return pa.Table.from_batches([batch.cast(wanted) for batch in batches(parts, sides)], wanted)
+        files = self.manifest.parts(layout.ITEM_COLUMNS)
+        stored = layout.opened(self.folder / files[0]).schema_arrow
+        sides = [name for name in stored.names if name != _INDEX_COLUMN]
+        if not sides:
+            return pa.table({ITEM_ID: ids})
+        schema = pa.schema([stored.field(name).with_nullable(True).remove_metadata() for name in sides])
+        rows = (batch.cast(schema) for batch in batches(all_parts(self.folder, files), sides))
+        return self.scratch.table(schema, rows).add_column(0, ITEM_ID, [ids])
 
     def _users_of_rows(self) -> NDArray[np.int32]:
         parts = self._parts(layout.SEQUENCES, ITEM_VIEW)
