@@ -6,9 +6,15 @@ import hashlib
 import os
 import shutil
 import signal
+import socket
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,6 +31,8 @@ settings.load_profile("prismrec")
 def pytest_configure() -> None:
     """Take Ctrl-C, and give each worker of pytest-xdist a folder for machine code; subprocesses of tests inherit it.
 
+    Where there is no GPU, Triton's kernels run in its interpreter: it has to know before it is imported.
+
     A shell starts background jobs with SIGINT ignored, and training respects that; its tests send the signal.
 
     numba's cache on disk is written by one process at a time or not at all: two that compile different signatures of
@@ -33,6 +41,8 @@ def pytest_configure() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if shutil.which("nvidia-smi") is None:
+        os.environ.setdefault("TRITON_INTERPRET", "1")
     worker = os.environ.get("PYTEST_XDIST_WORKER")
     if worker and "NUMBA_CACHE_DIR" not in os.environ:
         folders = ROOT / ".pytest_cache" / "machine_code"
@@ -51,3 +61,38 @@ def _digest_of_sources() -> str:
     for path in sorted((ROOT / "src").rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+@pytest.fixture(scope="session")
+def run_crew() -> Callable[..., list[subprocess.CompletedProcess[str]]]:
+    """`run_crew(n, program, *arguments)`: a program in n processes that find each other as under torchrun."""
+    return _run_crew
+
+
+def _run_crew(
+    n: int, program: Path, *arguments: Any, check: bool = True, timeout: float = 120.0
+) -> list[subprocess.CompletedProcess[str]]:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(n), "LOCAL_WORLD_SIZE": str(n)}
+    command = [sys.executable, str(program), *map(str, arguments)]
+    processes = [
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, **shared, "OMP_NUM_THREADS": "1", "RANK": str(rank), "LOCAL_RANK": str(rank)},
+        )
+        for rank in range(n)
+    ]  # fmt: skip
+    finished = []
+    for process in processes:
+        try:
+            out, errors = process.communicate(timeout=timeout)
+        except subprocess.TimeoutExpired:
+            for other in processes:
+                other.kill()
+            out, errors = process.communicate()
+        finished.append(subprocess.CompletedProcess(command, process.returncode, out, errors))
+    failed = [f"rank {rank}: {run.stderr}" for rank, run in enumerate(finished) if run.returncode]
+    assert not (check and failed), "\n".join(failed)
+    return finished

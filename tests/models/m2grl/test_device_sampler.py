@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from prismrec.config import build
 from prismrec.data.sequences import Sequences
 from prismrec.data.training_data import TrainingData, edges_of
-from prismrec.errors import ConfigError
+from prismrec.errors import ConfigError, ResourceError
 from prismrec.models.m2grl.batches import ROWS_PER_CHUNK
 from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.models.m2grl.sampler import Sampler
@@ -167,9 +167,17 @@ def test_sequences_that_do_not_fit_are_streamed_and_the_batches_stay_the_same(de
 
 def test_where_the_sequences_lie_is_said(device, monkeypatch):
     data, config = data_of(many_rows(100)), build(M2GRLConfig, {})
-    assert "GB) lie on " in DeviceSampler(config, data, device).note
+    (note,) = DeviceSampler(config, data, device).notes
+    assert "GB) lie on " in note
     monkeypatch.setattr(device, "free_bytes", lambda: 1000)
-    assert "stay in host memory, those of each step are brought over" in DeviceSampler(config, data, device).note
+    (note,) = DeviceSampler(config, data, device).notes
+    assert "stay in host memory, those of each step are brought over" in note
+
+
+def test_too_little_memory_for_the_tables_themselves_is_an_error(device, monkeypatch):
+    monkeypatch.setattr(device, "free_bytes", lambda: 200)  # 8 bytes for each of 16 nodes and of 12 edges
+    with pytest.raises(ResourceError, match=r"alias tables and edges take 0\.00 GB, .* leave out a view"):
+        DeviceSampler(build(M2GRLConfig, {}), data_of([[1, 2]]), device)
 
 
 def test_hard_view_that_is_no_view_is_refused(device):

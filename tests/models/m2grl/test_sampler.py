@@ -9,7 +9,7 @@ from prismrec.data.training_data import TrainingData, edges_of
 from prismrec.errors import ConfigError
 from prismrec.models.m2grl.batches import draw_inter_batch, draw_intra_batch
 from prismrec.models.m2grl.config import M2GRLConfig
-from prismrec.models.m2grl.sampler import EDGE_PASSES, Sampler, hard_groups, noise_tables
+from prismrec.models.m2grl.sampler import EDGE_PASSES, Sampler, build_sampler, hard_groups, noise_tables
 
 ITEM_NODES = Sequences.from_lists([[0], [0, 1], [1], [0], []])
 
@@ -74,3 +74,14 @@ def test_hard_view_that_is_no_view_is_refused():
     config = build(M2GRLConfig, {"hard_negatives": 0.5, "hard_view": "item"})
     with pytest.raises(ConfigError, match=r"model\.hard_view = 'item' is no view; views are c"):
         Sampler(config, data_of())
+
+
+def test_the_cpu_has_the_compiled_sampler():
+    assert isinstance(build_sampler(build(M2GRLConfig, {}), data_of(), "cpu"), Sampler)
+
+
+def test_cuda_without_a_device_is_an_error_and_no_sampler_of_the_cpu(monkeypatch):
+    torch = pytest.importorskip("torch")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="torch finds no CUDA device"):
+        build_sampler(build(M2GRLConfig, {}), data_of(), "cuda")

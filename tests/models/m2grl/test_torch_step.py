@@ -12,10 +12,12 @@ from prismrec.models.m2grl.batches import SkipGramBatch
 from prismrec.models.m2grl.cpu import learn_skip_gram, skip_gram_gradients
 
 torch = pytest.importorskip("torch")
+from prismrec.models.m2grl.device_batches import parts_of, to_device  # noqa: E402
 from prismrec.models.m2grl.local_tables import LocalTables  # noqa: E402
+from prismrec.models.m2grl.row_gradients import Rows  # noqa: E402
 from prismrec.models.m2grl.torch_device import TorchDevice  # noqa: E402
 from prismrec.models.m2grl.torch_engine import TorchEngine  # noqa: E402
-from prismrec.models.m2grl.torch_step import part_of, skip_gram  # noqa: E402
+from prismrec.models.m2grl.torch_step import skip_gram  # noqa: E402
 
 N_SOURCES, N_TARGETS, DIM = 30, 40, 8
 DEVICES = [
@@ -27,6 +29,8 @@ DEVICES = [
 class Step:
     """The step on two plain tables, called like the compiled one."""
 
+    anchors_per_update = torch_step.ANCHORS_PER_UPDATE
+
     def __init__(self, device, deterministic=False):
         self.device = TorchDevice(device, deterministic)
         self.tensor = self.device.tensor
@@ -35,20 +39,21 @@ class Step:
         named = {
             "v.source": source, "v.target": target, "v.source_memory": source_memory, "v.target_memory": target_memory,
         }  # fmt: skip
-        tables = LocalTables(named, self.device)
-        engine = TorchEngine(tables, {}, {"v": len(target)}, self.device)
-        return engine.learn_intra("v", batch, offsets.cpu().numpy(), learning_rate, weight)
+        engine = TorchEngine(
+            LocalTables(named, self.device), {}, {"v": len(target)}, self.device,
+            anchors_per_update=self.anchors_per_update,
+        )  # fmt: skip
+        return float(engine.learn_intra("v", batch, offsets.cpu().numpy(), learning_rate, weight))
 
     def skip_gram_gradients(self, source, target, offsets, batch, weight=1.0):
         """Summed by row, as the compiled function gives them."""
         sums, loss = [torch.zeros_like(table) for table in (source, target)], 0.0
-        share = torch_step.ANCHORS_PER_UPDATE
-        for begin in range(0, len(batch.anchors), share):
-            part = part_of(batch, begin, begin + share, self.device)
-            targets = torch.cat([part.contexts, part.negatives.flatten()])
-            found = skip_gram(source[part.anchors], target[targets], offsets[targets], part, weight, self.device)
+        n_parts = -(-len(batch.anchors) // self.anchors_per_update)
+        for part in parts_of(to_device(batch, self.device), self.anchors_per_update, n_parts, self.device):
+            rows = Rows(source, part.anchors), Rows(target, part.targets)
+            found = skip_gram(*rows, offsets, part, weight, self.device)
             self.device.add_rows(sums[0], part.anchors, found.anchors)
-            self.device.add_rows(sums[1], targets, torch.cat([found.contexts, found.negatives]))
+            self.device.add_rows(sums[1], part.targets, found.targets.dense())
             loss += float(found.loss)
         return loss, *sums
 
@@ -186,7 +191,7 @@ def test_cutting_a_batch_into_parts_changes_no_gradient(step, monkeypatch):
     source, target, _, _, offsets = random_tables()
     batch = random_batch()
     whole = numpy_gradients(step, source, target, offsets, batch)
-    monkeypatch.setattr(torch_step, "ANCHORS_PER_UPDATE", 7)
+    monkeypatch.setattr(step, "anchors_per_update", 7)
     parts = numpy_gradients(step, source, target, offsets, batch)
     assert parts[0] == pytest.approx(whole[0], rel=1e-6)
     for one, other in zip(parts[1:], whole[1:], strict=True):
@@ -213,7 +218,7 @@ def test_learning_moves_tables_and_memories_as_the_compiled_step_does_where_no_r
 
 def test_learning_part_by_part_is_learning_one_part_after_the_other(step, monkeypatch):
     batch = random_batch(n_anchors=20)
-    monkeypatch.setattr(torch_step, "ANCHORS_PER_UPDATE", 1)
+    monkeypatch.setattr(step, "anchors_per_update", 1)
     tables = on_device(step, random_tables())
     loss = learn(step.learn_skip_gram, tables, batch, 0.1)
     one_by_one = on_device(step, random_tables())
@@ -252,7 +257,7 @@ def test_small_table_whose_rows_all_repeat_does_not_diverge(step):
 
 
 def test_training_lowers_the_loss_as_far_as_the_compiled_step(step, monkeypatch):
-    monkeypatch.setattr(torch_step, "ANCHORS_PER_UPDATE", 16)
+    monkeypatch.setattr(step, "anchors_per_update", 16)
     expected, tables = random_tables(scale=0.1), on_device(step, random_tables(scale=0.1))
     batch = random_batch(n_anchors=400)
     compiled = [learn(learn_skip_gram, expected, batch, 0.1) for _ in range(40)]

@@ -70,6 +70,11 @@ class CpuEngine:
         """None of which another process holds the rest."""
         return {}
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: this is how steps are computed by default."""
+        return ()
+
     def restore(self, state: Mapping[str, NDArray]) -> None:
         """Take over the content of these arrays."""
         for name, array in self._state.items():

@@ -6,7 +6,7 @@ Every position of every sequence is worked on at once; where the CPU draws numbe
 computed from its place (`torch_random`).
 
 Sequences that would take more than `RESIDENT_SHARE` of the memory that is free stay in host memory, and the rows of
-each step are brought over (`note` says so); the batch is the same.
+each step are brought over (`notes` say so); the batch is the same.
 
 Memory on the device: 4 bytes per click, 8 per sequence, 8 per edge, 8 per node of a view; 4 per sequence and edge for
 the order of an epoch. Per step about 60 bytes per position and 8 per negative. The host waits for the device twice per
@@ -39,12 +39,15 @@ TableT = TypeVar("TableT", AliasTable, GroupTable, Edges)
 RESIDENT_SHARE = 0.5
 """The share of free device memory that sequences may take; tables are allocated before, and steps need room too."""
 
+_ADVICE = "leave out a view, or spread training over more devices (train --processes)"
+
 
 class DeviceSampler:
     """Draws the examples of a process's share on the device; takes and gives what `Sampler` does, in tensors.
 
     Raises:
         ConfigError: `hard_view` is no view.
+        ResourceError: the device has too little memory for alias tables and edges.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class DeviceSampler:
         self._config = config
         self._device = device
         groups = hard_groups(config, data)
+        device.require_room(_bytes_without_sequences(data, groups), "alias tables and edges", _ADVICE)
         self._noise = {view: _on_device(table, device) for view, table in noise_tables(config, data).items()}
         self._groups = None if groups is None else _on_device(groups, device)
         self._edges = {view: _on_device(edges, device) for view, edges in data.edges.items()}
@@ -71,15 +75,15 @@ class DeviceSampler:
         self._sizes = sum(rows.values()), free
 
     @property
-    def note(self) -> str:
-        """Where the sequences lie, for the training log."""
+    def notes(self) -> tuple[str, ...]:
+        """Where the sequences lie."""
         n_bytes, free = self._sizes
-        where = f"the sequences ({n_bytes / 1e9:.2f} GB) lie on {self._device.name}"
+        sequences = f"the sequences ({n_bytes / 1e9:.2f} GB)"
         if self.resident:
-            return where
+            return (f"{sequences} lie on {self._device.name}",)
         return (
-            f"the sequences ({n_bytes / 1e9:.2f} GB) stay in host memory, those of each step are brought over: "
-            f"{self._device.name} has {(free or 0) / 1e9:.2f} GB free"
+            f"{sequences} stay in host memory, those of each step are brought over: {self._device.name} has "
+            f"{(free or 0) / 1e9:.2f} GB free",
         )
 
     def n_sequences(self, view: str) -> int:
@@ -224,6 +228,11 @@ def _mixed(hard: Tensor, anchors: Tensor, states: Tensor, noise: AliasTable, gro
 
 def _on_device(table: TableT, device: TorchDevice) -> TableT:
     return type(table)(*(device.tensor(array) for array in table))
+
+
+def _bytes_without_sequences(data: TrainingData, groups: GroupTable | None) -> int:
+    tables = 8 * sum(map(len, data.counts.values())) + 8 * sum(len(edges.items) for edges in data.edges.values())
+    return tables + (0 if groups is None else sum(array.nbytes for array in groups))
 
 
 def _bytes_of(sequences: Sequences) -> int:

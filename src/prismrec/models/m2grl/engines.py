@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, SupportsFloat
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +22,13 @@ class Engine(Protocol):
 
     def learn_intra(
         self, view: str, batch: SkipGramBatch, offsets: NDArray[np.float32], learning_rate: float, weight: float
-    ) -> float:
-        """Skip-gram within a view, in place; returns the summed loss."""
+    ) -> SupportsFloat:
+        """Skip-gram within a view, in place; returns the summed loss, which a device may still be working on."""
         ...
 
-    def learn_inter(self, view: str, side: Side, batch: SkipGramBatch, learning_rate: float, weight: float) -> float:
+    def learn_inter(
+        self, view: str, side: Side, batch: SkipGramBatch, learning_rate: float, weight: float
+    ) -> SupportsFloat:
         """Items beside nodes of a view, in place; returns the summed loss."""
         ...
 
@@ -40,6 +42,11 @@ class Engine(Protocol):
 
     def restore(self, state: Mapping[str, NDArray]) -> None:
         """Take over the content of these arrays."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the training log should say of it."""
         ...
 
 
@@ -98,7 +105,7 @@ def build_engine(
 
     own = TorchDevice(device, deterministic)
     if crew is ALONE:
-        return local_engine(shape.initial_state(), own, sharding.anchors_per_update)
+        return local_engine(shape.initial_state(), own, sharding.anchors_per_update, sharding.storage)
     from prismrec.models.m2grl.sharded_tables import ShardedTables
 
     tables = ShardedTables(shape.n_nodes, shape.dim, shape.aligned, shape.seed, crew, own, sharding)

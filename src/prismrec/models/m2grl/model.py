@@ -29,8 +29,8 @@ Differs from the paper
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, SupportsFloat
 
 import numpy as np
 from numba import get_num_threads, set_num_threads
@@ -39,12 +39,13 @@ from numpy.typing import NDArray
 from prismrec.cluster.crew import ALONE, Crew
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.training_data import TrainingData
-from prismrec.errors import ConfigError, DataError
-from prismrec.models.contract import EmbeddingTable, TaskLoss
-from prismrec.models.m2grl.batches import SkipGramBatch
+from prismrec.errors import DataError
+from prismrec.models.contract import EmbeddingTable, OwnRows, TaskLoss
 from prismrec.models.m2grl.config import M2GRLConfig
-from prismrec.models.m2grl.sampler import Sampler
-from prismrec.models.m2grl.tables import SIDES, Side, alignment_matrices, embedding_tables, initial_state, start_from
+from prismrec.models.m2grl.engines import Shape, build_engine
+from prismrec.models.m2grl.sampler import Order, build_sampler
+from prismrec.models.m2grl.sharding import ShardingSettings
+from prismrec.models.m2grl.tables import SIDES, alignment_matrices, embedding_tables, start_from
 from prismrec.models.m2grl.weighting import TaskWeights
 
 CLICKS_PER_STEP, STEPS_PER_EPOCH, MOST_CLICKS_PER_STEP = 16_384, 64, 131_072
@@ -55,26 +56,11 @@ FINAL_RATE = 0.01
 """The learning rate falls linearly to this share of itself."""
 
 
-class Engine(Protocol):
-    """What an implementation of the step offers; the examples of a batch are the same for all of them."""
+class PendingLoss(NamedTuple):
+    """A task's summed losses, which a device may still be working on: they are read when the step has been sent off."""
 
-    def learn_intra(
-        self, view: str, batch: SkipGramBatch, offsets: NDArray[np.float32], learning_rate: float, weight: float
-    ) -> float:
-        """Skip-gram within a view, in place; returns the summed loss."""
-        ...
-
-    def learn_inter(self, view: str, side: Side, batch: SkipGramBatch, learning_rate: float, weight: float) -> float:
-        """Items beside nodes of a view, in place; returns the summed loss."""
-        ...
-
-    def state(self) -> Mapping[str, NDArray[np.float32]]:
-        """All arrays by name."""
-        ...
-
-    def restore(self, state: Mapping[str, NDArray]) -> None:
-        """Take over the content of these arrays."""
-        ...
+    totals: Sequence[SupportsFloat]
+    n_examples: int
 
 
 class M2GRL:
@@ -91,6 +77,7 @@ class M2GRL:
         implementation: str = "numba",
         device: str = "cpu",
         crew: Crew = ALONE,
+        sharding: ShardingSettings = ShardingSettings(),  # noqa: B008 - frozen
     ) -> None:
         """Fresh vectors for the nodes of `data`.
 
@@ -100,6 +87,7 @@ class M2GRL:
             implementation: "numba" or "torch".
             device: "cpu", or "cuda" with torch.
             crew: the processes that train together; each calls everything, in the same order.
+            sharding: how torch learns, and where the rows of a crew lie.
 
         Raises:
             DataError: no session has two items, or none meets a node of some view.
@@ -114,17 +102,19 @@ class M2GRL:
         self._crew = crew
         self._n_clicks = data.n_clicks
         _check_learnable(data, crew)
-        self._sampler = Sampler(config, data)
         self._offsets = {v: _target_offsets(n, config) for v, n in data.counts.items()}
         self._weights = TaskWeights([*self.views, *(f"{ITEM_VIEW}-{v}" for v in self.aligned)], config)
-        state = initial_state(data.n_nodes, config.embedding_dim, self.aligned, seed)
-        self._engine = _build_engine(implementation, device, state, deterministic=n_threads == 1)
-        self._orders: tuple[int, dict[str, NDArray[np.int64]]] = (-1, {})
+        shape = Shape(data.n_nodes, config.embedding_dim, self.aligned, seed)
+        self._engine = build_engine(
+            shape, implementation, device, deterministic=n_threads == 1, crew=crew, sharding=sharding
+        )
+        self._sampler = build_sampler(config, data, device)  # after the tables, which need their room first
+        self._orders: tuple[int, dict[str, Order]] = (-1, {})
 
     def start_from(self, tables: Mapping[str, EmbeddingTable], alignments: Mapping[str, NDArray]) -> None:
         """Warm start from the vectors of an earlier training; see `tables.start_from`."""
         state = {name: np.array(array) for name, array in self._engine.state().items()}
-        start_from(state, tables, alignments)
+        start_from(state, tables, alignments, self._engine.own_rows())
         self._engine.restore(state)
 
     @property
@@ -146,9 +136,14 @@ class M2GRL:
                 losses[task] = self._learn_inter(view, epoch, step, rate, weights[task])
         finally:
             set_num_threads(threads)
-        losses = self._of_the_crew(losses)
-        self._weights.learn(losses)
-        return losses
+        shared = self._of_the_crew(losses)
+        self._weights.learn(shared)
+        return shared
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How and where is computed, for the log: nothing falls back to anything unseen."""
+        return (*self._engine.notes, *self._sampler.notes)
 
     def task_weights(self) -> dict[str, float]:
         """The current weight of each task."""
@@ -158,38 +153,43 @@ class M2GRL:
         """All arrays that training changes."""
         return {**self._engine.state(), "log_variances": self._weights.log_variances}
 
+    def own_rows(self) -> Mapping[str, OwnRows]:
+        """The arrays of which other processes hold the other rows."""
+        return self._engine.own_rows()
+
     def restore(self, state: Mapping[str, NDArray]) -> None:
         """Take over a state that `state` gave."""
         self._weights.log_variances[:] = state["log_variances"]
         self._engine.restore(state)
 
     def tables(self) -> dict[str, EmbeddingTable]:
-        """The vectors of each view."""
+        """The vectors of each view; only where one process holds all of them."""
         return embedding_tables(self._engine.state(), self.views)
 
     def alignments(self) -> dict[str, NDArray]:
         """The alignment matrices by name, `view.alignment_source` and `view.alignment_target`."""
         return alignment_matrices(self._engine.state(), self.aligned)
 
-    def _learn_intra(self, view: str, epoch: int, step: int, rate: float, weight: float) -> TaskLoss:
+    def _learn_intra(self, view: str, epoch: int, step: int, rate: float, weight: float) -> PendingLoss:
         chosen = self._slice(view, self._sampler.n_sequences(view), epoch, step)
         batch = self._sampler.intra(view, chosen, self._stream(epoch, step, view))
         loss = self._engine.learn_intra(view, batch, self._offsets[view], rate, weight)
-        return TaskLoss(loss, batch.n_pairs)
+        return PendingLoss([loss], batch.n_pairs)
 
-    def _learn_inter(self, view: str, epoch: int, step: int, rate: float, weight: float) -> TaskLoss:
+    def _learn_inter(self, view: str, epoch: int, step: int, rate: float, weight: float) -> PendingLoss:
         """Half of the edges align the source vectors, the others the target vectors."""
         task = f"{ITEM_VIEW}-{view}"
         chosen = self._slice(task, self._sampler.n_edges(view), epoch, step)
-        loss = 0.0
-        for side, part in zip(SIDES, np.array_split(chosen, 2), strict=True):
+        middle = -(-len(chosen) // 2)
+        losses = []
+        for side, part in zip(SIDES, (chosen[:middle], chosen[middle:]), strict=True):
             batch = self._sampler.inter(view, part, (*self._stream(epoch, step, task), SIDES.index(side)))
-            loss += self._engine.learn_inter(view, side, batch, rate, weight)
-        return TaskLoss(loss, len(chosen))
+            losses.append(self._engine.learn_inter(view, side, batch, rate, weight))
+        return PendingLoss(losses, len(chosen))
 
-    def _of_the_crew(self, losses: Mapping[str, TaskLoss]) -> dict[str, TaskLoss]:
+    def _of_the_crew(self, losses: Mapping[str, PendingLoss]) -> dict[str, TaskLoss]:
         """The losses of all processes together, which is what weights are learned from and the log shows."""
-        own = np.array([(loss.total, loss.n_examples) for loss in losses.values()], np.float64)
+        own = np.array([(sum(map(float, loss.totals)), loss.n_examples) for loss in losses.values()], np.float64)
         totals = self._crew.total(own).tolist()
         return {task: TaskLoss(total, int(n)) for task, (total, n) in zip(losses, totals, strict=True)}
 
@@ -202,13 +202,14 @@ class M2GRL:
         """The number of a task, which keeps its random numbers apart from those of others."""
         return self._weights.tasks.index(task)
 
-    def _slice(self, task: str, n: int, epoch: int, step: int) -> NDArray[np.int64]:
+    def _slice(self, task: str, n: int, epoch: int, step: int) -> Order:
         """What of n sessions or edges this step takes: a slice of the epoch's permutation."""
         if self._orders[0] != epoch:
             self._orders = (epoch, {})
         orders = self._orders[1]
         if task not in orders:
-            orders[task] = np.random.default_rng([self._seed, epoch, self._place(task)]).permutation(n)
+            permutation = np.random.default_rng([self._seed, epoch, self._place(task)]).permutation(n)
+            orders[task] = self._sampler.order(permutation, task)
         return orders[task][n * step // self.steps_per_epoch : n * (step + 1) // self.steps_per_epoch]
 
 
@@ -230,19 +231,4 @@ def _check_learnable(data: TrainingData, crew: Crew) -> None:
             raise DataError(f"no sequence meets a node of view {view!r}: check its column, or leave the view out")
 
 
-def _build_engine(
-    implementation: str, device: str, state: dict[str, NDArray[np.float32]], *, deterministic: bool
-) -> Engine:
-    if implementation == "numba":
-        from prismrec.models.m2grl.cpu_engine import CpuEngine
-
-        return CpuEngine(state)
-    if implementation == "torch":
-        from prismrec.models.m2grl.torch_device import TorchDevice
-        from prismrec.models.m2grl.torch_engine import local_engine
-
-        return local_engine(state, TorchDevice(device, deterministic))
-    raise ConfigError(f"training.implementation must be numba or torch, got {implementation!r}")
-
-
-__all__ = ["M2GRL", "Engine"]
+__all__ = ["M2GRL"]

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from prismrec.models.contract import OwnRows
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -28,7 +30,7 @@ class Lookup(Protocol):
         """Table -> (n, dim) float32, in the order asked."""
         ...
 
-    def descend(self, gradients: Mapping[str, Tensor], learning_rate: float) -> None:
+    def descend(self, gradients: Mapping[str, Tensor]) -> None:
         """One step of every row that was asked for, by any process of the crew.
 
         Args:
@@ -40,11 +42,12 @@ class Lookup(Protocol):
 class RowTables(Protocol):
     """All tables of a model. In a crew every process makes the same calls, with rows of its own."""
 
-    def look_up(self, ids: Mapping[str, Tensor], *, aligned: bool = False) -> Lookup:
+    def look_up(self, ids: Mapping[str, Tensor], learning_rate: float, *, aligned: bool = False) -> Lookup:
         """Fetch rows.
 
         Args:
             ids: table -> (n,) int64 rows of the whole table; may be empty.
+            learning_rate: of the step that these rows will take.
             aligned: a step then uses the accumulators of the inter-view task, `view.aligned_source_memory` and
                 `view.aligned_target_memory`, in the place of the tables' own.
         """
@@ -52,6 +55,10 @@ class RowTables(Protocol):
 
     def state(self) -> Mapping[str, NDArray[np.float32]]:
         """The arrays of `tables.initial_state` but for the alignment matrices; a process's own rows of each."""
+        ...
+
+    def own_rows(self) -> Mapping[str, OwnRows]:
+        """The arrays of `state` of which other processes hold the other rows."""
         ...
 
     def restore(self, state: Mapping[str, NDArray]) -> None:

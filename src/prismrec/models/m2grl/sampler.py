@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +16,58 @@ from prismrec.models.m2grl.config import M2GRLConfig
 
 EDGE_PASSES = 2
 """How often an epoch meets each item-node edge: once for either side of the tables."""
+
+
+Order = Any
+"""(n,) sequences or edges in the order of an epoch, or a slice of it: an array, or a tensor on the device."""
+
+
+class Examples(Protocol):
+    """What draws the examples of a step; the same ones for the same stream, wherever that happens."""
+
+    def n_sequences(self, view: str) -> int:
+        """Sequences of a view that an epoch goes through."""
+        ...
+
+    def n_edges(self, view: str) -> int:
+        """Item-node edges that an epoch goes through: each `EDGE_PASSES` times."""
+        ...
+
+    def order(self, permutation: NDArray[np.int64], task: str) -> Order:
+        """The order in which an epoch goes through the sequences or edges of a task, where slices of it are read.
+
+        Args:
+            task: a view, for its sequences; another name, for edges.
+        """
+        ...
+
+    def intra(self, view: str, chosen: Order, stream: tuple[int, ...]) -> SkipGramBatch:
+        """The examples of some sequences of a view."""
+        ...
+
+    def inter(self, view: str, chosen: Order, stream: tuple[int, ...]) -> SkipGramBatch:
+        """The examples of some of the `n_edges` of a view."""
+        ...
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the training log should say of it."""
+        ...
+
+
+def build_sampler(config: M2GRLConfig, data: TrainingData, device: str) -> Examples:
+    """The compiled sampler for the CPU, the device's own for a GPU; both draw the same batches.
+
+    Raises:
+        ConfigError: `hard_view` is no view; no such device.
+        ResourceError: the device has too little memory for what the sampler keeps there.
+    """
+    if not device.startswith("cuda"):
+        return Sampler(config, data)
+    from prismrec.models.m2grl.device_sampler import DeviceSampler
+    from prismrec.models.m2grl.torch_device import TorchDevice
+
+    return DeviceSampler(config, data, TorchDevice(device))
 
 
 class Sampler:
@@ -41,6 +95,11 @@ class Sampler:
     def order(self, permutation: NDArray[np.int64], task: str) -> NDArray[np.int64]:
         """The order in which an epoch goes through the sequences or edges of a task, where slices of it are read."""
         return permutation
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Nothing: this is where examples are drawn by default."""
+        return ()
 
     def intra(self, view: str, chosen: NDArray[np.int64], stream: tuple[int, ...]) -> SkipGramBatch:
         """The examples of some sequences of a view."""
@@ -76,4 +135,4 @@ def hard_groups(config: M2GRLConfig, data: TrainingData) -> GroupTable | None:
     return build_group_table(data.item_nodes[view], data.n_nodes[view], weights)
 
 
-__all__ = ["EDGE_PASSES", "Sampler", "hard_groups", "noise_tables"]
+__all__ = ["EDGE_PASSES", "Examples", "Order", "Sampler", "build_sampler", "hard_groups", "noise_tables"]

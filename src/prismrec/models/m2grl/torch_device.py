@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +17,24 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+Kernels = Literal["auto", "triton", "torch"]
+
+
 class TorchDevice:
     """Where tensors live.
 
     Args:
         name: "cpu", "cuda" or "cuda:1"; CUDA is an error where there is none, nothing falls back to the CPU.
         deterministic: bit-equal results on CUDA too, where sums otherwise come in any order.
+        kernels: "triton" computes the step in kernels of our own, "torch" in torch's; "auto" takes Triton's on CUDA
+            where it is installed (`note` says which), torch's on the CPU.
 
     Raises:
-        ConfigError: no such device here.
+        ConfigError: no such device here; Triton on a CPU without its interpreter.
         MissingExtraError: torch is not installed.
     """
 
-    def __init__(self, name: str = "cpu", deterministic: bool = False) -> None:
+    def __init__(self, name: str = "cpu", deterministic: bool = False, kernels: Kernels = "auto") -> None:
         self.torch = _import_torch()
         if name.partition(":")[0] not in ("cpu", "cuda"):
             raise ConfigError(f"training.device must be cpu or cuda, got {name!r}")
@@ -38,6 +45,15 @@ class TorchDevice:
             )
         self.device = self.torch.device(name)
         self._deterministic = deterministic
+        self.has_triton = _chosen_kernels(kernels, self.is_cuda)
+
+    @property
+    def note(self) -> str:
+        """On what and with what is computed, for the training log."""
+        if self.has_triton:
+            return f"computing on {self.name} with Triton kernels"
+        why = ": Triton is not installed (pip install triton), torch's own kernels move several times the bytes"
+        return f"computing on {self.name} with torch{why if self.is_cuda and not _finds_triton() else ''}"
 
     @property
     def name(self) -> str:
@@ -103,6 +119,20 @@ class TorchDevice:
             self.torch.use_deterministic_algorithms(before)
 
 
+def _chosen_kernels(kernels: Kernels, is_cuda: bool) -> bool:
+    if kernels == "torch" or (kernels == "auto" and not (is_cuda and _finds_triton())):
+        return False
+    if not _finds_triton():
+        raise MissingExtraError('kernels = "triton" needs Triton, which has wheels for Linux: pip install triton')
+    if not is_cuda and os.environ.get("TRITON_INTERPRET") != "1":
+        raise ConfigError("Triton's kernels run on CUDA, and elsewhere only in its interpreter (TRITON_INTERPRET=1)")
+    return True
+
+
+def _finds_triton() -> bool:
+    return importlib.util.find_spec("triton") is not None
+
+
 def _import_torch() -> Any:
     try:
         import torch
@@ -113,4 +143,4 @@ def _import_torch() -> Any:
     return torch
 
 
-__all__ = ["TorchDevice"]
+__all__ = ["Kernels", "TorchDevice"]
