@@ -93,6 +93,8 @@ def measure(n_clicks: int, way: str, folder: Path, arguments: argparse.Namespace
     found = {
         "clicks": n_clicks,
         "way": way,
+        "threads": arguments.threads,
+        "load": os.getloadavg()[0],
         "seconds": seconds,
         "cpu_seconds": usage.ru_utime + usage.ru_stime,
         "peak_gigabytes": usage.ru_maxrss * 1024 / 1e9,
@@ -161,9 +163,16 @@ def main() -> None:
     results.sort(key=lambda result: WAYS.index(result["way"]))
     show(results, arguments, Console(width=150))
     if arguments.json:
-        machine = {"cpus": os.cpu_count(), "load": os.getloadavg()[0]}
-        document = {"benchmark": "scale_preparation", **machine, "results": results}
-        arguments.json.write_text(json.dumps(document, indent=1) + "\n")
+        keep(results, arguments.json)
+
+
+def keep(results: list[dict[str, Any]], path: Path) -> None:
+    """Write the points; those of an earlier run that were not measured again stay."""
+    known = json.loads(path.read_text())["results"] if path.exists() else []
+    points = {(WAYS.index(r["way"]), r["clicks"]): r for r in (*known, *results)}
+    ordered = [points[at] for at in sorted(points)]
+    document = {"benchmark": "scale_preparation", "cpus": os.cpu_count(), "results": ordered}
+    path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

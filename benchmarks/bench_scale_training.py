@@ -3,9 +3,13 @@
     python benchmarks/bench_scale_training.py                                        # 100 k items, for a quick look
     nice -n 10 python benchmarks/bench_scale_training.py --items 1e6 10e6 --json benchmarks/results/scale_training.json
 
-Each point runs in a process of its own, so that its peak memory is its own: fresh vectors, some steps that are not
-counted, then whole steps for at least `--seconds`, then a checkpoint. The catalogue (popularity 1/rank^0.9, sequences
-of 5.7 clicks on average with geometric lengths, a category per item) has `--clicks-per-item` clicks.
+    numba      the compiled step, one process            torch      the same in torch, one process
+    sharded    torch, tables shared out among two processes by TorchRec, over gloo
+
+Each point runs in processes of its own, so that their peak memory is their own: fresh vectors, some steps that are not
+counted, then whole steps for at least `--seconds`, then a checkpoint. Memory is that of all processes together. The
+catalogue (popularity 1/rank^0.9, sequences of 5.7 clicks on average with geometric lengths, a category per item) has
+`--clicks-per-item` clicks.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +31,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from prismrec.cluster.crew import ALONE, Crew
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.sequences import Sequences
 from prismrec.data.training_data import TrainingData, edges_of
@@ -36,6 +42,8 @@ from prismrec.sizing.traffic import rows_per_epoch
 
 MEAN_LENGTH, ITEMS_PER_CATEGORY, WARM_STEPS = 5.7, 1_000, 2
 SIZES = [1e5]
+ENGINES = ("numba", "torch", "sharded")
+PROCESSES = 2
 
 
 def generate(n_items: int, n_clicks: int, seed: int = 0) -> TrainingData:
@@ -60,57 +68,74 @@ def generate(n_items: int, n_clicks: int, seed: int = 0) -> TrainingData:
     )
 
 
-def train_once(arguments: argparse.Namespace) -> dict[str, Any]:
-    """One point, in this process alone."""
+def train_once(arguments: argparse.Namespace, crew: Crew) -> dict[str, Any]:
+    """One point, in this process and those of its crew; figures of the crew."""
     from prismrec.models.m2grl.model import M2GRL
 
-    n_items = int(arguments.items[0])
+    n_items, engine = int(arguments.items[0]), arguments.engines[0]
     data = generate(n_items, int(n_items * arguments.clicks_per_item))
-    generated = peak_gigabytes()
+    threads = max(1, arguments.threads // crew.size)
+    if engine != "numba":
+        import torch
+
+        torch.set_num_threads(threads)
     began = time.perf_counter()
     model = M2GRL(
-        M2GRLConfig(embedding_dim=arguments.dim), data, n_threads=arguments.threads, implementation=arguments.engine
-    )
+        M2GRLConfig(embedding_dim=arguments.dim), data.share(crew.rank, crew.size), n_threads=threads,
+        implementation="numba" if engine == "numba" else "torch", crew=crew,
+    )  # fmt: skip
     built = time.perf_counter() - began
-    pairs, step, began, used = 0, 0, 0.0, 0.0
-    while step <= WARM_STEPS or time.perf_counter() - began < arguments.seconds:
-        if step == WARM_STEPS:
-            pairs, began, used = 0, time.perf_counter(), time.process_time()
-        losses = model.step(step // model.steps_per_epoch, step % model.steps_per_epoch, 0.5)
-        pairs += losses[ITEM_VIEW].n_examples
-        step += 1
-    seconds, cpu_seconds = time.perf_counter() - began, time.process_time() - used
-    trained = peak_gigabytes()
-    began = time.perf_counter()
+    pairs, steps, seconds, cpu_seconds = take_steps(model, arguments.seconds, crew)
     job = Job(
         clicks=data.n_clicks, items=n_items, views={"category": data.n_nodes["category"]}, sequence_length=MEAN_LENGTH
     )
-    rows = rows_per_epoch(job) * (step - WARM_STEPS) / model.steps_per_epoch
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        for number, array in enumerate(model.state().values()):
-            np.save(Path(folder) / f"{number}.npy", array)
-        os.sync()
-        written = time.perf_counter() - began
-        checkpoint = sum(file.stat().st_size for file in Path(folder).iterdir())
+    rows = rows_per_epoch(job) * steps / model.steps_per_epoch
+    peak = crew.total(np.array([peak_gigabytes()]))[0]
+    cpu_seconds = float(crew.total(np.array([cpu_seconds]))[0])
+    written, checkpoint = write_state(model, arguments.folder)
     return {
         "items": n_items,
         "clicks": data.n_clicks,
-        "engine": arguments.engine,
-        "processes": 1,
-        "threads": arguments.threads,
+        "engine": engine,
+        "processes": crew.size,
+        "threads": threads * crew.size,
         "dim": arguments.dim,
-        "steps": step - WARM_STEPS,
+        "load": os.getloadavg()[0],
+        "steps": steps,
         "build_seconds": built,
         "seconds": seconds,
         "cpu_seconds": cpu_seconds,
         "pairs_per_second": pairs / seconds,
         "rows_per_second": rows / seconds,
         "rows_per_cpu_second": rows / cpu_seconds,
-        "data_gigabytes": generated,
-        "peak_gigabytes": trained,
-        "checkpoint_gigabytes": checkpoint / 1e9,
+        "peak_gigabytes": float(peak),
+        "checkpoint_gigabytes": float(crew.total(np.array([checkpoint]))[0]),
         "checkpoint_seconds": written,
     }
+
+
+def take_steps(model: Any, at_least: float, crew: Crew) -> tuple[int, int, float, float]:
+    """Steps until the slowest of the crew has taken so many seconds: pairs of items, steps, seconds, CPU seconds."""
+    pairs, step, began, used, going_on = 0, 0, 0.0, 0.0, True
+    while going_on:
+        if step == WARM_STEPS:
+            pairs, began, used = 0, time.perf_counter(), time.process_time()
+        losses = model.step(step // model.steps_per_epoch, step % model.steps_per_epoch, 0.5)
+        pairs += losses[ITEM_VIEW].n_examples
+        step += 1
+        going_on = bool(crew.most(int(step <= WARM_STEPS or time.perf_counter() - began < at_least)))
+    return pairs, step - WARM_STEPS, time.perf_counter() - began, time.process_time() - used
+
+
+def write_state(model: Any, folder: Path) -> tuple[float, float]:
+    """Seconds and gigabytes of what a checkpoint of this process's arrays takes."""
+    began = time.perf_counter()
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        for number, array in enumerate(model.state().values()):
+            np.save(Path(name) / f"{number}.npy", array)
+        os.sync()
+        seconds = time.perf_counter() - began
+        return seconds, sum(file.stat().st_size for file in Path(name).iterdir()) / 1e9
 
 
 def peak_gigabytes() -> float:
@@ -118,12 +143,24 @@ def peak_gigabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
 
 
+def crew_of(engine: str) -> AbstractContextManager[Crew]:
+    """The processes that torchrun started, or this one alone."""
+    from prismrec.cluster.process_group import process_group
+
+    return process_group() if engine == "sharded" else nullcontext(ALONE)
+
+
 def measure(n_items: int, engine: str, arguments: argparse.Namespace) -> dict[str, Any]:
-    """One point in a process of its own."""
-    command = [sys.executable, __file__, "--point", "--items", str(n_items), "--engines", engine]
+    """One point in processes of its own: one, or two that share the tables."""
+    command = [__file__, "--point", "--items", str(n_items), "--engines", engine]
     for name in ("threads", "dim", "seconds", "clicks_per_item", "folder"):
         command += [f"--{name.replace('_', '-')}", str(getattr(arguments, name))]
-    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    if engine == "sharded":
+        command = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(PROCESSES), *command]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, arguments.threads))}
+    output = subprocess.run(
+        [sys.executable, *command], check=True, stdout=subprocess.PIPE, text=True, env=environment
+    ).stdout
     result: dict[str, Any] = json.loads(output)
     return result
 
@@ -167,8 +204,8 @@ def main() -> None:
     """Measure every point, print a table, and write JSON where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=float, nargs="+", default=SIZES, help="catalogues to measure")
-    parser.add_argument("--engines", nargs="+", default=["numba", "torch"], help="numba, torch")
-    parser.add_argument("--threads", type=int, default=2, help="threads of the numba engine")
+    parser.add_argument("--engines", nargs="+", choices=ENGINES, default=ENGINES, help="sharded: 2 processes")
+    parser.add_argument("--threads", type=int, default=2, help="of all processes together")
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--seconds", type=float, default=5.0, help="at least so long is measured")
     parser.add_argument("--clicks-per-item", type=float, default=5.0)
@@ -179,14 +216,23 @@ def main() -> None:
     parser.add_argument("--point", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.point:
-        arguments.engine = arguments.engines[0]
-        print(json.dumps(train_once(arguments)))
+        with crew_of(arguments.engines[0]) as crew:
+            found = train_once(arguments, crew)
+            if crew.rank == 0:
+                print(json.dumps(found))
         return
     results = [measure(int(n), engine, arguments) for engine in arguments.engines for n in arguments.items]
     show(results, Console(width=140))
     if arguments.json:
-        machine = {"cpus": os.cpu_count(), "load": os.getloadavg()[0]}
-        arguments.json.write_text(json.dumps({"benchmark": "scale_training", **machine, "results": results}, indent=1))
+        keep(results, arguments.json)
+
+
+def keep(results: list[dict[str, Any]], path: Path) -> None:
+    """Write the points; those of an earlier run that were not measured again stay."""
+    known = json.loads(path.read_text())["results"] if path.exists() else []
+    points = {(r["engine"], r["processes"], r["items"]): r for r in (*known, *results)}
+    document = {"benchmark": "scale_training", "cpus": os.cpu_count(), "results": [points[at] for at in sorted(points)]}
+    path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":
