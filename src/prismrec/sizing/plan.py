@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from prismrec.sizing.job import Job
 from prismrec.sizing.layout import Layout
-from prismrec.sizing.quantities import show_bytes, show_count
+from prismrec.sizing.quantities import show_bytes, show_count, show_seconds
 from prismrec.sizing.shares import (
     WHOLE_CLICKS,
     is_staged,
@@ -16,7 +17,7 @@ from prismrec.sizing.shares import (
     training_machine_bytes,
     training_process_bytes,
 )
-from prismrec.sizing.stages import ALL, Stage, query_seconds
+from prismrec.sizing.stages import ALL, Stage, processor_seconds, query_seconds
 from prismrec.sizing.storage import bundle_bytes, codes_bytes, matrices_bytes, model_bytes
 from prismrec.sizing.traffic import pairs_per_epoch
 
@@ -78,7 +79,12 @@ def make_plan(job: Job, layout: Layout, config: str = "shop.toml") -> Plan:
         layout=layout,
         pairs=job.epochs * pairs_per_epoch(job),
         stages=tuple(stage(job, layout) for stage in ALL),
-        verdicts=(*_disk_verdict(job, layout), _training_verdict(job, layout), *_serving_verdicts(job, layout)),
+        verdicts=(
+            *_disk_verdict(job, layout),
+            _training_verdict(job, layout),
+            *_speed_verdicts(job, layout),
+            *_serving_verdicts(job, layout),
+        ),
         commands=tuple(_commands(job, layout, config)),
     )
 
@@ -147,6 +153,19 @@ def _remedies(job: Job, layout: Layout) -> Iterator[str]:
         yield "machines with more memory: what every process must know of every node is too much for these"
 
 
+def _speed_verdicts(job: Job, layout: Layout) -> Iterator[Verdict]:
+    """Several processes without devices learn by torch, far more slowly than one with the compiled step."""
+    alone = layout.model_copy(update={"processes": 1, "machines": 1})
+    if layout.gpus or layout.workers == 1 or not training_fits(job, alone):
+        return
+    several, one = (processor_seconds(job, each).value for each in (layout, alone))
+    if one < several:
+        text = (
+            f"one process needs no other's memory here and takes {show_seconds(one)} instead of {show_seconds(several)}"
+        )
+        yield Verdict("slow", "training", text)
+
+
 def _disk_verdict(job: Job, layout: Layout) -> Iterator[Verdict]:
     if not layout.disk_bytes:
         return
@@ -174,7 +193,7 @@ def _serving_verdicts(job: Job, layout: Layout) -> Iterator[Verdict]:
 
 
 def _commands(job: Job, layout: Layout, config: str) -> Iterator[str]:
-    workers = layout.workers
+    workers, config = layout.workers, shlex.quote(config)
     engine = " --set engine=spark" if layout.machines > 1 else ""
     shards = workers * -(-job.clicks // (WHOLE_CLICKS * workers))
     staged = f" --shards {shards}{engine}" if is_staged(job, layout) else ""

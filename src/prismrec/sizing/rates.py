@@ -64,6 +64,14 @@ ROWS: Mapping[int, Rate] = {
 }
 """Rows that the compiled step reads and writes, by the size of the catalogue: larger tables miss the caches more."""
 
+SHARDED_ROWS = Rate(
+    0.17e6,
+    "rows per process and second at dim 64",
+    "measured",
+    "benchmarks/bench_scale_training.py, torch, 100,000 items",
+)
+"""The same where several processes share the tables: by torch, one thread each."""
+
 CODES = Rate(24e6, "numbers per second", "measured", "docs/benchmarks.md, index: 200,000 x 194 in 1.6 s on 2 cores")
 """Building the 4-bit codes of a bundle."""
 
@@ -98,6 +106,7 @@ __all__ = [
     "PREPARATION_MEMORY",
     "ROWS",
     "SCAN",
+    "SHARDED_ROWS",
     "STAGED_PREPARATION",
     "STAGES_OF_THE_LOG",
     "USABLE_GPU_MEMORY",

@@ -78,7 +78,7 @@ def preparation(job: Job, layout: Layout) -> Stage:
             "sequences and ids, stages 20 bytes a click, spilled or shuffled rows 36" if staged else "sequences, ids",
         ),
         Figure(
-            job.clicks / (rate.value * _effective_cores(layout)), "derived",
+            job.clicks / (rate.value * effective_cores(layout)), "derived",
             f"clicks / ({rate.value / 1e6:.2g} M per core and second x cores, 0.7 of them beyond two)",
         ),
     )  # fmt: skip
@@ -102,12 +102,16 @@ def training(job: Job, layout: Layout) -> Stage:
 
 
 def processor_seconds(job: Job, layout: Layout) -> Figure:
-    """Rows of all epochs / (rows per core and second x 64 / dim x cores)."""
-    size = min((n for n in rates.ROWS if n >= job.items), default=max(rates.ROWS))
-    speed = rates.ROWS[size].value * REFERENCE_DIM / job.dim * _effective_cores(layout)
-    seconds = job.epochs * rows_per_epoch(job) / speed
-    how = f"rows / ({rates.ROWS[size].value / 1e6:.1f} M per core and second as measured at {size:,} items x cores)"
-    return Figure(seconds, "derived", how)
+    """Rows of all epochs / (rows per core and second x 64 / dim x cores), or per process where several train."""
+    rows = job.epochs * rows_per_epoch(job)
+    if layout.workers > 1:
+        rate, units = rates.SHARDED_ROWS, 1 + (layout.workers - 1) * rates.EFFICIENCY.value
+        how = f"rows / ({rate.value / 1e6:.2g} M per process and second, by torch x processes, 0.7 of them beyond one)"
+    else:
+        size = min((n for n in rates.ROWS if n >= job.items), default=max(rates.ROWS))
+        rate, units = rates.ROWS[size], effective_cores(layout)
+        how = f"rows / ({rate.value / 1e6:.1f} M per core and second as measured at {size:,} items x cores)"
+    return Figure(rows / (rate.value * REFERENCE_DIM / job.dim * units), "derived", how)
 
 
 def gpu_floor(job: Job, layout: Layout) -> Figure:
@@ -171,7 +175,7 @@ def query_seconds(job: Job) -> float:
     return job.items * (len(job.n_nodes) * job.dim + 1) / rates.SCAN.value
 
 
-def _effective_cores(layout: Layout) -> float:
+def effective_cores(layout: Layout) -> float:
     """Two cores are what was measured; each further one counts 0.7."""
     cores = layout.machines * layout.cores
     return min(cores, 2) + max(0, cores - 2) * rates.EFFICIENCY.value
@@ -186,6 +190,7 @@ __all__ = [
     "Stage",
     "bundle",
     "checkpoint",
+    "effective_cores",
     "gpu_floor",
     "preparation",
     "processor_seconds",
