@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prismrec.data.vocabulary import UUID_TYPE, Vocabulary, id_array
+from prismrec.data.vocabulary import Vocabulary, id_array
 from prismrec.errors import ArtifactError, DataError, UnknownIdError
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -113,27 +113,6 @@ def test_a_sliced_arrow_array_is_looked_up_in_its_own_rows():
     for ids in (["a", "bb", "", "dä"], [4, 3, 2, 1], [uuid.UUID(int=i) for i in range(4)]):
         vocabulary = Vocabulary.from_ids(id_array(ids)[1:])
         assert [vocabulary.find(i) for i in ids] == [-1, 0, 1, 2]
-
-
-@pytest.mark.parametrize(
-    ("array", "kind"),
-    [
-        (pa.array([1, 2], pa.int8()), pa.int64()),
-        (pa.array([1, 2], pa.uint32()), pa.int64()),
-        (pa.array([1, 2**64 - 1], pa.uint64()), pa.uint64()),
-        (pa.array(["a", "b"], pa.large_string()), pa.large_string()),
-        (pa.array(["a", "b"], pa.string_view()), pa.string()),
-        (pa.array(["a", "b", "a"]).dictionary_encode(), pa.string()),
-        (pa.array([uuid.UUID(int=1)], pa.uuid()), UUID_TYPE),
-        (pa.chunked_array([["a"], ["b"]]), pa.string()),
-        (pa.array([], pa.null()), pa.string()),
-    ],
-)
-def test_arrow_ids_of_other_widths_become_one_of_four_types(array, kind):
-    assert id_array(array).type == kind
-    values = [v.as_py() if hasattr(v, "as_py") else v for v in array]
-    found = id_array(array).to_pylist()
-    assert found == [v.bytes if isinstance(v, uuid.UUID) else v for v in values]
 
 
 @pytest.mark.parametrize(
