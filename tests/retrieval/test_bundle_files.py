@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -14,12 +15,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from prismrec.data import blocks
+from prismrec.data.arrow_files import map_table, write_table
 from prismrec.data.sequences import Sequences
+from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ArtifactError, ConfigError, DataError
 from prismrec.models.contract import EmbeddingTable
 from prismrec.retrieval.blend import MultiViewScorer, QuerySettings
 from prismrec.retrieval.bundle import Bundle
-from prismrec.retrieval.bundle_files import read_bundle, read_index, write_bundle
+from prismrec.retrieval.bundle_files import BundleContents, read_bundle, read_index, write_bundle
 from prismrec.retrieval.index.settings import IndexSettings
 
 
@@ -107,6 +111,80 @@ def test_every_missing_or_shortened_file_is_named(bundle, verify):
         with pytest.raises(ArtifactError, match=f"{name} is damaged"):
             Bundle.open(bundle.path, verify)
         file.write_bytes(good)
+
+
+def on_disk(folder: Path, contents: BundleContents) -> BundleContents:
+    """The same contents as sharded training leaves them: every large thing memory-mapped from files in a folder."""
+    folder.mkdir()
+
+    def mapped(name: str, matrix):
+        np.save(folder / name, matrix)
+        return np.load(folder / name, mmap_mode="r")
+
+    vectors, vocabularies, nodes = {}, {}, {}
+    for view, table in contents.vectors.items():
+        sides = [mapped(f"{view}.{side}.npy", getattr(table, side)) for side in ("source", "target")]
+        vectors[view] = EmbeddingTable(*sides)
+        whole = contents.vocabularies[view]
+        halves = [(whole.ids[part], whole.counts[part]) for part in (slice(0, 2), slice(2, len(whole)))]
+        vocabularies[view] = Vocabulary.write_stream(folder / f"{view}.arrow", halves)
+    for view, rows in contents.item_nodes.items():
+        rows.save(folder, view)
+        nodes[view] = Sequences.load(folder, view)
+    assert contents.item_columns is not None
+    write_table(folder / "columns.arrow", contents.item_columns.to_reader())
+    columns = map_table(folder / "columns.arrow")
+    return dataclasses.replace(
+        contents, vectors=vectors, vocabularies=vocabularies, item_nodes=nodes, item_columns=columns
+    )
+
+
+@pytest.mark.parametrize("kind", ["exact", "scan", "ivf"])
+@pytest.mark.parametrize("similarity", ["source_target", "cosine"])
+@pytest.mark.parametrize("taken_over", [False, True])
+def test_mapped_contents_in_small_blocks_give_the_same_bundle(
+    tmp_path, make, monkeypatch, kind, similarity, taken_over
+):
+    contents = make(index=IndexSettings(kind=kind, n_lists=2), query=QuerySettings(similarity=similarity))
+    whole = Bundle.write(tmp_path / "whole", contents)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 500)
+    run = tmp_path / "run"
+    parts = Bundle.write(tmp_path / "parts", on_disk(run, contents), run if taken_over else None)
+    assert parts.manifest.files == whole.manifest.files
+    assert parts.manifest.index == whole.manifest.index
+    shutil.rmtree(run)
+    again = Bundle.open(tmp_path / "parts")
+    assert again.recommend([2**60, 2**60 + 4], k=7) == whole.recommend([2**60, 2**60 + 4], k=7)
+
+
+def test_a_bundle_shares_nothing_with_what_it_was_made_of_unless_that_was_given_up(tmp_path, contents):
+    run = tmp_path / "run"
+    source, view = run / "item.source.npy", "vectors/item.source.npy"
+    mapped = on_disk(run, contents)
+    own, shared = Bundle.write(tmp_path / "own", mapped), Bundle.write(tmp_path / "shared", mapped, take_over=run)
+    assert os.path.samefile(shared.path / view, source)
+    assert not os.path.samefile(own.path / view, source)
+    written = np.load(source, mmap_mode="r+")
+    written[0] = 99
+    written.flush()
+    assert Bundle.open(own.path).manifest == own.manifest
+    with pytest.raises(ArtifactError, match=r"item.source.npy is damaged: its content does not match the checksum"):
+        Bundle.open(shared.path)
+
+
+def test_vectors_that_are_not_finite_leave_no_scraps(tmp_path, contents):
+    rows = np.array(contents.vectors["item"].target)
+    rows[[3, 9]] = np.nan
+    vectors = {**contents.vectors, "item": EmbeddingTable(contents.vectors["item"].source, rows)}
+    with pytest.raises(DataError, match=rf"'item': the target vector of id {2**60 + 3} \(row 3\) .*; 2 such rows"):
+        write_bundle(tmp_path / "b", dataclasses.replace(contents, vectors=vectors))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_damaged_item_table_is_named(bundle):
+    (bundle.path / "items.arrow").write_bytes(b"x" * (bundle.path / "items.arrow").stat().st_size)
+    with pytest.raises(ArtifactError, match=r"items.arrow is damaged"):
+        Bundle.open(bundle.path, verify="sizes")
 
 
 SCAN = IndexSettings(kind="scan")

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prismrec.data import blocks
 from prismrec.data.sequences import Sequences
 from prismrec.errors import ArtifactError, DataError
 from prismrec.models.contract import EmbeddingTable
@@ -56,10 +57,27 @@ def test_numbers_are_those_of_the_scorer(parts, similarity):
     np.testing.assert_array_equal(matrices.targets[:, -1], popularity_prior(counts))
 
 
-def test_contradicting_rows_are_refused(parts):
+@pytest.mark.parametrize("similarity", ["source_target", "cosine"])
+@pytest.mark.parametrize("block_bytes", [1, 1000, 2**26])
+def test_written_in_blocks_they_are_the_files_of_those_made_in_memory(
+    parts, tmp_path, monkeypatch, similarity, block_bytes
+):
+    for name in ("memory", "files"):
+        (tmp_path / name).mkdir()
+    ItemMatrices.of(*parts, similarity).save(tmp_path / "memory")
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", block_bytes)
+    written = ItemMatrices.write(tmp_path / "files", *parts, similarity)
+    for name in ("sources.npy", "targets.npy"):
+        assert (tmp_path / "files" / name).read_bytes() == (tmp_path / "memory" / name).read_bytes()
+    np.testing.assert_array_equal(written.targets, ItemMatrices.of(*parts, similarity).targets)
+
+
+def test_contradicting_rows_are_refused(parts, tmp_path):
     vectors, nodes, counts = parts
     with pytest.raises(DataError, match="view 'item' has rows for 15 items, but there are 14 item counts"):
         ItemMatrices.of(vectors, nodes, counts[1:])
+    with pytest.raises(DataError, match="view 'item' has rows for 15 items, but there are 14 item counts"):
+        ItemMatrices.write(tmp_path, vectors, nodes, counts[1:])
 
 
 def test_saved_and_loaded_are_equal_and_memory_mapped(saved, tmp_path):

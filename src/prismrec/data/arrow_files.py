@@ -1,6 +1,6 @@
 """Tables in Arrow files: written a batch at a time, memory-mapped where they are read.
 
-A table is laid down in batches of `BATCH_ROWS` rows however it came; one that was mapped is written again byte for byte.
+A table is laid down in batches of `BATCH_ROWS` rows however it came; a mapped one is written again byte for byte.
 """
 
 from __future__ import annotations

@@ -8,8 +8,10 @@ import faiss
 import numpy as np
 import pytest
 
+from prismrec.data import blocks
 from prismrec.errors import ArtifactError
-from prismrec.retrieval.index.approximate import ApproximateIndex, ApproximateKind, one_thread
+from prismrec.retrieval.index import approximate
+from prismrec.retrieval.index.approximate import ApproximateIndex, ApproximateKind, index_bytes, one_thread
 from prismrec.retrieval.index.settings import IndexSettings
 
 KINDS: tuple[ApproximateKind, ...] = ("scan", "ivf", "hnsw")
@@ -188,3 +190,32 @@ def test_building_in_blocks_changes_nothing(monkeypatch, targets, indexes):
     again = ApproximateIndex.build(targets, "scan", SETTINGS)
     queries = queries_like(targets)
     np.testing.assert_array_equal(again.candidates(queries, 30), indexes["scan"].candidates(queries, 30))
+
+
+@pytest.mark.parametrize("kind", ["scan", "ivf"])
+def test_codes_do_not_depend_on_how_many_rows_are_added_at_a_time(targets, indexes, tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 20_000)
+    ApproximateIndex.build(targets, kind, SETTINGS).save(tmp_path)
+    in_small_blocks = (tmp_path / "items.faiss").read_bytes()
+    indexes[kind].save(tmp_path)
+    assert in_small_blocks == (tmp_path / "items.faiss").read_bytes()
+
+
+@every_kind
+@pytest.mark.parametrize("dim", [21, 64, 129])
+def test_the_size_of_an_index_is_known_beforehand(tmp_path, kind, dim):
+    n = 20_000
+    ApproximateIndex.build(skewed(n, dim), kind, SETTINGS).save(tmp_path)
+    size, expected = (tmp_path / "items.faiss").stat().st_size, index_bytes(kind, n, dim, SETTINGS)
+    assert expected <= size < 1.06 * expected
+
+
+def test_lists_of_a_very_large_catalogue_are_learnt_from_a_bounded_sample(targets, monkeypatch):
+    monkeypatch.setattr(approximate, "_SAMPLE", 100)
+    monkeypatch.setattr(approximate, "_LARGEST_SAMPLE", 500)
+    seen = []
+    monkeypatch.setattr(
+        approximate, "_padded", lambda rows, padded=approximate._padded: seen.append(len(rows)) or padded(rows)
+    )
+    ApproximateIndex.build(targets, "ivf", SETTINGS)
+    assert seen[0] == 500, "16 lists of 64 rows each would be 1024"

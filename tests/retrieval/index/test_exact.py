@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from prismrec.retrieval.index.exact import best_candidates, best_rows
+from prismrec.retrieval.index import exact
+from prismrec.retrieval.index.exact import best_candidates, best_of_all, best_rows
 
 
 def sorted_by_numpy(targets, rows, queries, k):
@@ -109,3 +110,25 @@ def test_a_memory_mapped_matrix_is_searched_where_it_lies(tmp_path):
     mapped = np.asarray(np.load(tmp_path / "targets.npy", mmap_mode="r"))
     rows = np.arange(50, dtype=np.int32)
     assert_same(best_rows(mapped, rows, targets[:2], 5), sorted_by_numpy(targets, rows, targets[:2], 5))
+
+
+@given(st.integers(1, 200), st.integers(1, 9), st.integers(1, 30), st.integers(1, 7), st.integers(0, 99))
+def test_threads_share_the_rows_and_answer_as_one_does(n, n_queries, k, n_threads, seed):
+    rng = np.random.default_rng(seed)
+    targets, queries = whole_numbers(rng, n, 4), whole_numbers(rng, n_queries, 4)
+    expected = sorted_by_numpy(targets, np.arange(n), queries, min(k, n))
+    assert_same(best_of_all(targets, queries, min(k, n), n_threads), expected)
+
+
+def test_rows_from_one_number_to_another_are_looked_at_without_writing_all_numbers_down(monkeypatch):
+    monkeypatch.setattr(exact, "_NUMBERED", 7)
+    rng = np.random.default_rng(5)
+    targets, queries = whole_numbers(rng, 100, 4), whole_numbers(rng, 6, 4)
+    for rows in (slice(0, 100), slice(13, 60), slice(4, 5), slice(9, 9)):
+        expected = sorted_by_numpy(targets, np.arange(rows.start, rows.stop), queries, 12)
+        assert_same(best_rows(targets, rows, queries, 12), expected)
+
+
+def test_rows_beyond_the_answer_of_one_thread_are_padded():
+    indices, scores = best_of_all(np.ones((2, 1), np.float32), np.ones((1, 1), np.float32), 2, n_threads=9)
+    assert (indices.tolist(), scores.tolist()) == ([[0, 1]], [[1.0, 1.0]])

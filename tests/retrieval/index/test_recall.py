@@ -4,7 +4,10 @@ import re
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from prismrec.data import blocks
 from prismrec.errors import ConfigError
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.index import item_index as index_module
@@ -208,3 +211,23 @@ def test_a_catalogue_smaller_than_the_list_is_measured_too(matrices):
     few = ItemMatrices(matrices.sources[:30], matrices.targets[:30], matrices.columns)
     _, recall = build_index(few, IndexSettings(kind="scan"), QUERY)
     assert set(recall.values()) == {1.0}
+
+
+@given(st.integers(0, 10**6), st.integers(1, 3000))
+def test_histories_are_drawn_as_numpy_draws_them_however_small_the_blocks(seed, block_bytes):
+    rng = np.random.default_rng(seed)
+    prior = (2 * rng.normal(size=300)).astype(np.float32)
+    counts = np.exp(prior.astype(np.float64))
+    expected = np.random.default_rng(seed).choice(300, (8, 5), p=counts / counts.sum())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "BLOCK_BYTES", block_bytes)
+        drawn = recall_module._by_popularity(prior, (8, 5), np.random.default_rng(seed))
+    np.testing.assert_array_equal(drawn, expected)
+
+
+def test_recall_does_not_depend_on_blocks_and_threads(matrices, monkeypatch):
+    whole = build_index(matrices, IndexSettings(kind="ivf", n_lists=16, n_probes=2, recall_floor=0), QUERY)[1]
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr("os.cpu_count", lambda: 3)
+    assert build_index(matrices, IndexSettings(kind="ivf", n_lists=16, n_probes=2, recall_floor=0), QUERY)[1] == whole
+    assert min(whole.values()) < 0.9
