@@ -282,8 +282,9 @@ def test_a_refused_condition_is_refused_again(items):
             met(items, "price", min="cheap")
 
 
-def test_no_more_masks_are_kept_than_allowed(items, monkeypatch):
-    monkeypatch.setattr(filters, "CACHED_MASKS", 3)
+@pytest.mark.parametrize(("bound", "value"), [("CACHED_MASKS", 3), ("CACHED_BYTES", 3 * 5 + 4)])
+def test_no_more_masks_are_kept_than_allowed(monkeypatch, bound, value):
+    monkeypatch.setattr(filters, bound, value)
     small = ItemFilter(NODES, VOCABULARIES, TABLE)
     first = small.mask({"price": Condition(min=0)})
     kept = small.mask({"price": Condition(min=1)})

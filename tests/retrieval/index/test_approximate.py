@@ -214,8 +214,11 @@ def test_lists_of_a_very_large_catalogue_are_learnt_from_a_bounded_sample(target
     monkeypatch.setattr(approximate, "_SAMPLE", 100)
     monkeypatch.setattr(approximate, "_LARGEST_SAMPLE", 500)
     seen = []
-    monkeypatch.setattr(
-        approximate, "_padded", lambda rows, padded=approximate._padded: seen.append(len(rows)) or padded(rows)
-    )
+
+    def padded(rows):
+        seen.append(len(rows))
+        return approximate._widened(rows, 32)
+
+    monkeypatch.setattr(approximate, "_padded", padded)
     ApproximateIndex.build(targets, "ivf", SETTINGS)
     assert seen[0] == 500, "16 lists of 64 rows each would be 1024"

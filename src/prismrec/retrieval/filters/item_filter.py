@@ -30,7 +30,10 @@ from prismrec.retrieval.filters.item_values import Attribute, ItemValues, column
 from prismrec.retrieval.request import Condition, NewItem, Value
 
 CACHED_MASKS = 256
-"""How many masks a filter keeps: 51 MB at 200 k items."""
+"""How many masks a filter keeps at most: 51 MB at 200 k items."""
+
+CACHED_BYTES = 256 * 2**20
+"""What they may take together: fewer masks than that from a million items on, 25 at ten million."""
 
 Where = Mapping[str, Condition]
 _Read = Callable[[Attribute, ValueType], ItemValues]
@@ -68,7 +71,7 @@ class ItemFilter:
     def _bind(self, read: _Read) -> None:
         self._read = read
         self._values: dict[str, ItemValues] = {}
-        self._cache = _MaskCache(CACHED_MASKS)
+        self._cache = _MaskCache(CACHED_MASKS, CACHED_BYTES)
 
     def over(self, items: Sequence[NewItem]) -> ItemFilter:
         """The filter over items added at run time, with the views and columns of this one; row i is `items[i]`.
@@ -169,8 +172,9 @@ class ItemFilter:
 class _MaskCache:
     """The masks asked for last, made read-only; threads may share it."""
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
+    def __init__(self, most_masks: int, most_bytes: int) -> None:
+        self._most_masks = most_masks
+        self._most_bytes = most_bytes
         self._masks: OrderedDict[Hashable, Mask] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -184,7 +188,7 @@ class _MaskCache:
         mask.flags.writeable = False
         with self._lock:
             self._masks[key] = mask
-            while len(self._masks) > self._capacity:
+            while len(self._masks) > min(self._most_masks, max(1, self._most_bytes // max(1, mask.nbytes))):
                 self._masks.popitem(last=False)
         return mask
 
