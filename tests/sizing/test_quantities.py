@@ -67,7 +67,8 @@ def test_counts_are_shown_with_three_digits(n, text):
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
-        (0.5, "< 1 s"), (1, "1 s"), (9.94, "9.9 s"), (59.4, "59 s"), (60, "1 min"), (90, "1.5 min"), (3600, "1 h"),
+        (0, "0 ms"), (0.0004, "0.4 ms"), (0.5, "500 ms"), (0.999, "999 ms"),
+        (1, "1 s"), (9.94, "9.9 s"), (59.4, "59 s"), (60, "1 min"), (90, "1.5 min"), (3600, "1 h"),
         (86_400, "1 days"), (36_000, "10 h"), (4e5, "4.6 days"), (1e9, "11,574 days"),
     ],
 )  # fmt: skip

@@ -12,7 +12,7 @@ BYTE_SUFFIXES = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 2**
 
 _NUMBER = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]+)?(?:e\+?[0-9]{1,2})?)\s*([a-z]*)", re.IGNORECASE)
 _BYTE_UNITS = ("B", "kB", "MB", "GB", "TB", "PB", "EB")
-_TIME_UNITS = (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0), ("s", 1.0))
+_TIME_UNITS = (("days", 86_400.0), ("h", 3_600.0), ("min", 60.0), ("s", 1.0), ("ms", 0.001))
 
 
 def count_of(text: str, what: str = "a number") -> int:
@@ -70,12 +70,10 @@ def show_count(n: float) -> str:
 def show_seconds(seconds: float) -> str:
     """Two or three digits and the unit that suits them.
 
-    >>> show_seconds(0.004), show_seconds(59.6), show_seconds(5400), show_seconds(4e5)
-    ('< 1 s', '60 s', '1.5 h', '4.6 days')
+    >>> show_seconds(0.0042), show_seconds(59.6), show_seconds(5400), show_seconds(4e5)
+    ('4.2 ms', '60 s', '1.5 h', '4.6 days')
     """
-    if seconds < 1:
-        return "< 1 s"
-    unit, size = next((unit, size) for unit, size in _TIME_UNITS if seconds >= size)
+    unit, size = next((unit, size) for unit, size in _TIME_UNITS if seconds >= size or size < 0.01)
     value = seconds / size
     return f"{value:,.0f} {unit}" if value >= 10 else f"{value:.2g} {unit}"
 

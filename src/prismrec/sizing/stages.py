@@ -62,8 +62,12 @@ class Stage:
 
 
 def preparation(job: Job, layout: Layout) -> Stage:
-    """From the log to sequences on disk: spills to disk beyond the memory that it is given."""
-    wanted = rates.PREPARATION_BASE.value + rates.PREPARATION_MEMORY.value * job.clicks / layout.machines
+    """From the log to sequences on disk: spills to disk beyond the memory that it is given.
+
+    An item table has a row per item, which takes as long as a click; its ids are sorted in memory.
+    """
+    sorting = vocabulary_bytes(job.items, job.id_bytes)
+    wanted = rates.PREPARATION_BASE.value + (rates.PREPARATION_MEMORY.value * job.clicks + sorting) / layout.machines
     staged = is_staged(job, layout)
     rate = rates.STAGED_PREPARATION if staged else rates.PREPARATION
     return Stage(
@@ -71,15 +75,15 @@ def preparation(job: Job, layout: Layout) -> Stage:
         None,
         Figure(
             min(wanted, ENGINE_MEMORY_SHARE * layout.memory_bytes), "derived",
-            "0.36 GB + 56 bytes a click, at most 80 % of the machine: beyond that the engine spills",
+            "0.36 GB + 56 bytes a click + ids, at most 80 % of the machine: beyond that the engine spills",
         ),
         Figure(
             preparation_disk_bytes(job) if staged else prepared_bytes(job), "derived" if staged else "counted",
             "sequences and ids, stages 20 bytes a click, spilled or shuffled rows 36" if staged else "sequences, ids",
         ),
         Figure(
-            job.clicks / (rate.value * effective_cores(layout)), "derived",
-            f"clicks / ({rate.value / 1e6:.2g} M per core and second x cores, 0.7 of them beyond two)",
+            (job.clicks + job.items) / (rate.value * effective_cores(layout)), "derived",
+            f"clicks and items / ({rate.value / 1e6:.2g} M per core and second x cores, 0.7 of them beyond two)",
         ),
     )  # fmt: skip
 
