@@ -60,6 +60,9 @@ class ShardManifest(Section):
     sequences: Literal["sessions", "histories"] = Field(description="what a row of the sequences is")
     views: tuple[str, ...] = Field(description="side views, in configured order")
     nodes: dict[str, int] = Field(description="ids of each vocabulary, of items and users too")
+    id_types: dict[str, str] = Field(
+        description="type of each vocabulary's ids as they came: int64, uint64, string, uuid"
+    )
     item_columns: bool = Field(description="whether there was an item table")
     report: dict[str, Any] = Field(description="counts of every stage")
     files: dict[str, ShardFile] = Field(description="by path in the folder")

@@ -64,6 +64,7 @@ class _Made:
 
     kept: dict[str, Stage] = field(default_factory=dict)
     report: dict[str, Any] = field(default_factory=dict)
+    id_types: dict[str, str] = field(default_factory=dict)
 
     def keep(self, *stages: Stage) -> None:
         self.kept |= {stage.name: stage for stage in stages}
@@ -78,6 +79,7 @@ def _all_stages(recipe: Recipe, views: Mapping[str, Any]) -> _Made:
     steps = steps_of(found["read"], found["long_enough"], activity["interactions"], bounded.rows)
     made.report |= {name: found[name] for name in ("input", "item_table", "unknown_items")}
     made.report |= {"interactions": steps, "activity": activity}
+    made.id_types |= found["id_types"]
     users, nodes = recipe.users(bounded), recipe.items(bounded, items)
     rows = recipe.sequences(recipe.indexed_log(bounded, users, nodes))
     made.keep(users, nodes, rows, recipe.occurrences(ITEM_VIEW, rows))
@@ -86,6 +88,7 @@ def _all_stages(recipe: Recipe, views: Mapping[str, Any]) -> _Made:
         made.keep(recipe.item_columns(items, nodes))
         for name, view in views.items():
             pairs = recipe.pairs(name, view, items, nodes)
+            made.id_types[name] = pairs.counts["id_type"]
             values = recipe.nodes(name, pairs)
             edges = recipe.edges(name, pairs, values)
             images = recipe.view_sequences(name, rows, edges)
@@ -105,6 +108,7 @@ def _published(made: _Made, job: ShardJob, identity: str) -> layout.ShardManifes
             sequences=job.sequences,
             views=tuple(job.views),
             nodes={name: made.kept[f"{layout.VOCABULARY}/{name}"].rows for name in (USERS, ITEM_VIEW, *job.views)},
+            id_types=made.id_types,
             item_columns=layout.ITEM_COLUMNS in made.kept,
             report={**made.report, **_totals(made, job, files)},
             files=files,

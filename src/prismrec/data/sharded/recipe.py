@@ -8,7 +8,7 @@ from typing import Any
 
 from prismrec.data import engine
 from prismrec.data.activity import has_bounds, within_bounds
-from prismrec.data.schema import ITEM_ID, ITEM_VIEW, ROW, TIMESTAMP, USER_ID, Interactions
+from prismrec.data.schema import ITEM_ID, ITEM_VIEW, ROW, TIMESTAMP, USER_ID, USERS, Interactions
 from prismrec.data.sessions import SESSION_NUMBER, clean, long_enough
 from prismrec.data.sharded import layout, lists
 from prismrec.data.sharded.job import OpenTables, ShardJob, Tables
@@ -54,6 +54,7 @@ class Recipe:
                 "unknown_items": self._opened.unknown,
                 "read": n_read,
                 "long_enough": n_long,
+                "id_types": {USERS: _id_type(log.table[USER_ID]), ITEM_VIEW: _id_type(log.table[ITEM_ID])},
             }
 
         return self._stages.run("log/clean", {**self._tables.parts(), **self._settings(_CLEANING)}, write)
@@ -155,7 +156,7 @@ class Recipe:
             pairs = pairs_of(name, view, items.table(self._backend), index.select("id", _ITEM))
             weighed = pairs.join(index.select(_ITEM, "count"), _ITEM)
             self._write(weighed.select(_ITEM, "value", "count"), place)
-            return {}
+            return {"id_type": _id_type(pairs.value)}
 
         parts = {**_identities(items=items, vocabulary=vocabulary), "view": view.model_dump(mode="json")}
         return self._stages.run(f"pairs/{name}", parts, write)
@@ -219,10 +220,12 @@ class Recipe:
             return None
 
         def write(place: Path) -> dict[str, Any]:
-            write_base(older, place / "part-00000.parquet")
+            write_base(older, place / "part-00000.parquet", for_spark=engine.is_spark(self._backend))
             return {}
 
-        return self._stages.run(f"base/{name}", {"ids": self._job.base_digests[name]}, write)
+        return self._stages.run(
+            f"base/{name}", {"ids": self._job.base_digests[name], "spark": engine.is_spark(self._backend)}, write
+        )
 
     def _unclicked(self, items: Stage) -> Stage:
         """The ids that only the item table holds."""
@@ -252,6 +255,11 @@ def _identities(**stages: Stage) -> dict[str, str]:
 def _log_columns(table: Any) -> Any:
     """What the stages after cleaning read; session numbers are 128-bit sums in DuckDB, whatever Ibis takes them for."""
     return table.select(USER_ID, ITEM_ID, TIMESTAMP, ROW, **{SESSION_NUMBER: table[SESSION_NUMBER].cast("int32")})
+
+
+def _id_type(column: Any) -> str:
+    """The type of ids as they came; Spark writes UUIDs as text, and unsigned integers as decimals."""
+    return str(column.type().copy(nullable=True))
 
 
 def _n_rows(table: Any) -> int:

@@ -7,14 +7,17 @@ then all others by falling count, ties by id.
 from __future__ import annotations
 
 import hashlib
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import ibis
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prismrec.data import engine
+from prismrec.data.engines.spark_types import as_stored
 from prismrec.data.schema import ITEM_ID
 from prismrec.data.sharded.stages import Stage
 from prismrec.data.vocabulary import UUID_TYPE, Vocabulary
@@ -89,17 +92,21 @@ def distinct_count_of(table: Any, column: str) -> Any:
     return table.group_by(id=table[column]).aggregate(n=table.count())
 
 
-def write_base(vocabulary: Vocabulary, path: Path) -> None:
-    """An older vocabulary as one Parquet file (id, base_index), a million ids at a time."""
-    schema = pa.schema({"id": pa.uuid() if vocabulary.ids.type == UUID_TYPE else vocabulary.ids.type})
-    schema = schema.append(pa.field("base_index", pa.int64()))
-    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-        for start in range(0, len(vocabulary), _IDS_AT_ONCE):
-            ids = vocabulary.ids[start : start + _IDS_AT_ONCE]
-            if ids.type == UUID_TYPE:
-                ids = pa.ExtensionArray.from_storage(pa.uuid(), ids)
-            places = pa.array(range(start, start + len(ids)), pa.int64())
-            writer.write_batch(pa.record_batch([ids, places], schema=schema))
+def write_base(vocabulary: Vocabulary, path: Path, *, for_spark: bool) -> None:
+    """An older vocabulary as one Parquet file (id, base_index), a million ids at a time, in types the engine reads."""
+    batches = (_base_rows(vocabulary, start, for_spark) for start in range(0, max(len(vocabulary), 1), _IDS_AT_ONCE))
+    first = next(batches)
+    with pq.ParquetWriter(path, first.schema, compression="zstd") as writer:
+        for rows in chain([first], batches):
+            writer.write_table(rows)
+
+
+def _base_rows(vocabulary: Vocabulary, start: int, for_spark: bool) -> pa.Table:
+    ids = vocabulary.ids[start : start + _IDS_AT_ONCE]
+    if ids.type == UUID_TYPE:
+        ids = pa.ExtensionArray.from_storage(pa.uuid(), ids)
+    rows = pa.table({"id": ids, "base_index": np.arange(start, start + len(ids))})
+    return as_stored(rows) if for_spark else rows
 
 
 def digest_of(vocabulary: Vocabulary) -> str:

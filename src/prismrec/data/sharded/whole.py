@@ -17,7 +17,7 @@ from prismrec.data.sharded import layout
 from prismrec.data.sharded.layout import ShardManifest, read_manifest
 from prismrec.data.sharded.parts import Part, all_parts, batches, lists_of
 from prismrec.data.sharded.scratch import Scratch
-from prismrec.data.vocabulary import Vocabulary
+from prismrec.data.vocabulary import UUID_TYPE, Vocabulary
 
 _INDEX_COLUMN = "prismrec_index"
 
@@ -77,13 +77,18 @@ class _Whole:
 
     def vocabulary(self, name: str) -> Vocabulary:
         files = self.manifest.parts(layout.VOCABULARY, name)
-        parts, kind = all_parts(self.folder, files), layout.opened(self.folder / files[0]).schema_arrow.field("id").type
+        parts, stored = (
+            all_parts(self.folder, files),
+            layout.opened(self.folder / files[0]).schema_arrow.field("id").type,
+        )
+        is_text_of_uuids = self.manifest.id_types[name] == "uuid" and pa.types.is_string(stored)
         counts, row = self.scratch.array(self.manifest.nodes[name], np.int64), 0
         for batch in batches(parts, ("count",)):
             counts[row : row + batch.num_rows] = batch.column("count").to_numpy()
             row += batch.num_rows
-        ids = self.scratch.ids(row, kind, (batch.column("id") for batch in batches(parts, ("id",))))
-        return Vocabulary(ids, counts)
+        native = _uuids if is_text_of_uuids else _integers if pa.types.is_decimal(stored) else _as_they_are
+        chunks = (native(batch.column("id")) for batch in batches(parts, ("id",)))
+        return Vocabulary(self.scratch.ids(row, native(pa.array([], stored)).type, chunks), counts)
 
     def item_nodes(self, view: str) -> Sequences:
         return read_item_nodes(self.folder, self.manifest, view, self.scratch)
@@ -133,6 +138,21 @@ class _Whole:
 
     def _parts(self, kind: str, view: str) -> list[Part]:
         return all_parts(self.folder, self.manifest.parts(kind, view))
+
+
+def _as_they_are(ids: pa.Array) -> pa.Array:
+    return ids
+
+
+def _integers(ids: pa.Array) -> pa.Array:
+    """Unsigned integers that an engine without them wrote as decimals."""
+    return ids.cast(pa.uint64())
+
+
+def _uuids(texts: pa.Array) -> pa.Array:
+    """UUIDs that an engine without them wrote as text."""
+    data = bytes.fromhex("".join(texts.to_pylist()).replace("-", ""))
+    return pa.Array.from_buffers(UUID_TYPE, len(texts), [None, pa.py_buffer(data)])
 
 
 def _rows(
