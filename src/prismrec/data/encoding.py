@@ -30,7 +30,7 @@ class Encoding:
 
     Attributes:
         vocabulary: ids by falling count, or known ids first where an older vocabulary was given.
-        index_of_code: (n_codes,) int32; -1 for codes that nothing is left of.
+        index_of_code: (last code that something is left of + 1,) int32; -1 for codes that nothing is left of.
     """
 
     vocabulary: Vocabulary
@@ -76,8 +76,9 @@ def encoding(codes: Any, counts: Any, base: Vocabulary | None = None, unclicked:
     fresh = Vocabulary.from_ids(ids, total)
     vocabulary = fresh if base is None else base.extended(fresh)
     places = np.arange(n_left) if base is None else vocabulary.indices_of(ids[:n_left])
-    index_of_code = np.full(engine.one_row(codes.count().name("n").as_table())["n"], UNKNOWN, np.int32)
-    index_of_code[rows[CODE].to_numpy()] = places
+    left = rows[CODE].to_numpy()
+    index_of_code = np.full(left.max(initial=-1) + 1, UNKNOWN, np.int32)
+    index_of_code[left] = places
     return Encoding(vocabulary, index_of_code)
 
 

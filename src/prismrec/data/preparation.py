@@ -23,7 +23,7 @@ from prismrec.data.encoding import CODE, Encoding, codes_of, encoded, encoding
 from prismrec.data.item_tables import aligned, columns_in_order, unclicked_ids, without_unknown
 from prismrec.data.prepared import PreparedData, View
 from prismrec.data.ragged import within_lengths, without_repeats
-from prismrec.data.schema import ITEM_ID, ITEM_VIEW, SESSION_ID, USER_ID, USERS, Interactions, ItemTable
+from prismrec.data.schema import ITEM_ID, ITEM_VIEW, SESSION_ID, UNKNOWN, USER_ID, USERS, Interactions, ItemTable
 from prismrec.data.sequences import Sequences
 from prismrec.data.sessions import (
     DEFAULTS,
@@ -115,7 +115,9 @@ class _Found:
 
 @contextmanager
 def _sessionised(interactions: Interactions, settings: SessionSettings) -> Iterator[_Found]:
-    n_read, n_long = (_n_rows(log.table) for log in (interactions, long_enough(interactions, settings)))
+    long = long_enough(interactions, settings)
+    n_read = _n_rows(interactions.table)
+    n_long = n_read if long is interactions else _n_rows(long.table)
     with ExitStack() as stack:
         users, items = (stack.enter_context(codes_of(interactions.table[c])) for c in (USER_ID, ITEM_ID))
         log = clean(encoded(interactions, users, items), settings)
@@ -178,13 +180,14 @@ def _sequences(
 
     Users of an older vocabulary without a click now have an empty history.
     """
-    n_users = len(users.vocabulary)
+    n_users, n_lists, n_values = len(users.vocabulary), *(found.counts["sessions"][n] for n in ("found", "clicks"))
     ordered = _with_user_index(found.lists, users).order_by("user_index", SESSION_NUMBER)
-    uncut, n_clicks = _fetch(ordered, items, n_users)
+    uncut, n_clicks = _fetch(ordered, items, n_users, n_lists, n_values)
     flat = uncut.values
     if found.log.has(SESSION_ID):  # given sessions may interleave, so their order is not the order of the clicks
         lists = _with_user_index(item_lists(found.log.table, (USER_ID,)), users)
-        flat = _fetch(lists.order_by("user_index"), items, n_users)[0].values
+        n_active = int((users.index_of_code != UNKNOWN).sum())
+        flat = _fetch(lists.order_by("user_index"), items, n_users, n_active, n_values)[0].values
     sessions = within_lengths(uncut, settings.min_session_length, settings.max_session_length)
     histories = Sequences.from_lengths(flat, n_clicks)
     return sessions, without_repeats(histories) if settings.collapse_repeats else histories
@@ -196,11 +199,12 @@ def _with_user_index(lists: Any, users: Encoding) -> Any:
     return lists.join(index, lists[USER_ID] == index[CODE])
 
 
-def _fetch(lists: Any, items: Encoding, n_users: int) -> tuple[Sequences, NDArray[np.int64]]:
+def _fetch(
+    lists: Any, items: Encoding, n_users: int, n_lists: int, n_values: int
+) -> tuple[Sequences, NDArray[np.int64]]:
     """Ordered lists of item codes as flat arrays of item indices, and the number of values of each user."""
-    size = engine.one_row(lists.aggregate(rows=lists.count(), values=lists[ITEMS].length().sum()))
-    values, lengths = np.empty(size["values"] or 0, np.int32), np.empty(size["rows"], np.int64)
-    n_values = np.zeros(n_users, np.int64)
+    values, lengths = np.empty(n_values, np.int32), np.empty(n_lists, np.int64)
+    by_user = np.zeros(n_users, np.int64)
     row = value = 0
     for batch in engine.batches(lists.select("user_index", ITEMS)):
         column = batch.column(ITEMS)
@@ -208,9 +212,9 @@ def _fetch(lists: Any, items: Encoding, n_users: int) -> tuple[Sequences, NDArra
         codes = column.flatten().to_numpy()
         values[value : value + len(codes)] = items.index_of_code[codes]
         lengths[row : row + len(own)] = own
-        np.add.at(n_values, batch.column("user_index").to_numpy(), own)
+        np.add.at(by_user, batch.column("user_index").to_numpy(), own)
         row, value = row + len(own), value + len(codes)
-    return Sequences.from_lengths(values, lengths), n_values
+    return Sequences.from_lengths(values, lengths), by_user
 
 
 def _report(

@@ -25,6 +25,7 @@ from prismrec.data.engines.spark_errors import named_errors
 from prismrec.errors import ConfigError, MissingExtraError
 
 _OLDEST_JAVA = 17
+_JAVA_OPTIONS = "spark.driver.extraJavaOptions"
 
 _RUNTIME = {
     "spark.sql.session.timeZone": "UTC",
@@ -151,7 +152,7 @@ def _session(factory: Any, settings: SparkSettings, folder: Path) -> tuple[Any, 
         return existing.newSession(), False
     _check_java()
     builder = factory.builder.master(settings.master).appName("prismrec")
-    for key, value in {**_startup(settings, folder), **_RUNTIME, **settings.settings}.items():
+    for key, value in {**_RUNTIME, **_startup(settings, folder)}.items():
         builder = builder.config(key, value)
     try:
         with named_errors():
@@ -161,9 +162,10 @@ def _session(factory: Any, settings: SparkSettings, folder: Path) -> tuple[Any, 
 
 
 def _startup(settings: SparkSettings, folder: Path) -> Mapping[str, str]:
-    """Settings that hold from the start of Java on."""
+    """Settings that hold from the start of Java on; those that a user gave stand."""
     logging = folder / "log4j2.properties"
     logging.write_text(_LOGGING)
+    options = settings.settings.get(_JAVA_OPTIONS, "")
     chosen = {
         "spark.driver.memory": settings.memory,
         "spark.executor.memory": settings.memory,
@@ -171,7 +173,6 @@ def _startup(settings: SparkSettings, folder: Path) -> Mapping[str, str]:
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.warehouse.dir": (folder / "warehouse").as_uri(),
-        "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={logging.as_uri()}",
     }
     if settings.is_local:
         chosen |= {
@@ -180,7 +181,7 @@ def _startup(settings: SparkSettings, folder: Path) -> Mapping[str, str]:
             "spark.local.dir": str(folder / "spill"),
             "spark.sql.shuffle.partitions": str(4 * _cores(settings.master)),
         }
-    return chosen
+    return {**chosen, **settings.settings, _JAVA_OPTIONS: f"-Dlog4j2.configurationFile={logging.as_uri()} {options}"}
 
 
 def _cores(master: str) -> int:
