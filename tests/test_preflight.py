@@ -57,6 +57,12 @@ def test_promised_memory_is_checked_where_the_system_keeps_promises():
     assert "vm.overcommit_memory" in finding.message
 
 
+def test_too_little_memory_of_a_gpu_names_what_helps():
+    (finding,) = check(Needs("training", device_bytes=150 * GB), {}, machine(device_bytes=139 * GB))
+    assert "memory of each GPU: 150 GB needed, 139 GB there" in finding.message
+    assert 'sharding.storage = "bf16"' in finding.message
+
+
 def test_too_little_shared_memory_says_how_to_get_more():
     (finding,) = check(Needs("training", shared_memory_bytes=GB), {}, machine(shared_memory_bytes=64_000_000))
     assert "/dev/shm: 1 GB needed, 64 MB there" in finding.message
@@ -97,7 +103,7 @@ def test_what_is_not_known_is_not_checked():
 
 
 def test_one_error_lists_every_shortage_and_the_advice(tmp_path):
-    needs = Needs("training", 30 * GB, 0, 0, {"bundle": 100 * GB}, "a smaller dim takes less")
+    needs = Needs("training", 30 * GB, 0, 0, {"bundle": 100 * GB}, advice="a smaller dim takes less")
     with pytest.raises(ResourceError, match=r"too little here for training: memory.*30 GB needed.*; disk.*smaller dim"):
         require(needs, {}, machine(disks=disks(tmp_path, bundle=70)))
 
@@ -122,7 +128,7 @@ def test_one_process_needs_tables_noise_checkpoints_and_a_bundle():
     model = model_bytes(NODES, 64)
     assert needs.memory_bytes == model + noise_bytes(10**6) + noise_bytes(10**4)
     assert needs.disk_bytes == {"run": 2 * model, "bundle": bundle_bytes(NODES, 64, 4)}
-    assert needs.shared_memory_bytes == 0
+    assert (needs.shared_memory_bytes, needs.device_bytes) == (0, 0)
 
 
 def test_tables_are_shared_out_but_every_process_knows_all_nodes():
@@ -141,6 +147,7 @@ def test_tables_on_devices_need_no_main_memory_but_links():
     needs = training_needs(NODES, M2GRLConfig(), processes=8, on_device=True)
     assert needs.memory_bytes == 8 * (noise_bytes(10**6) + noise_bytes(10**4))
     assert needs.shared_memory_bytes == 8 * LINK_BYTES
+    assert needs.device_bytes == model_bytes(NODES, 64) // 8 + 12 * (10**6 + 10**4)
 
 
 def test_early_stopping_keeps_the_tables_twice():

@@ -5,7 +5,7 @@ import resource
 
 import pytest
 
-from prismrec.resources import Memory, disk_of, free_memory, read_resources
+from prismrec.resources import Memory, disk_of, free_device_memory, free_memory, read_resources
 
 MEMINFO = "MemTotal: 100 kB\nMemAvailable: 60 kB\nCommitLimit: 90 kB\nCommitted_AS: 20 kB\nHugePages_Total: 0\n"
 
@@ -120,3 +120,15 @@ def test_this_machine_has_memory_and_shared_memory():
     if there.memory is None:
         pytest.skip("this system tells nothing of its memory")
     assert 0 < there.memory.free_bytes < 2**50
+
+
+def test_gpus_are_looked_at_only_where_asked():
+    assert read_resources({}).device_bytes is None
+    assert read_resources({}, devices=True).device_bytes == free_device_memory()
+
+
+def test_without_torch_or_gpu_device_memory_is_not_known():
+    torch = pytest.importorskip("torch", reason="devices are seen through torch")
+    free = free_device_memory()
+    assert (free is not None) == torch.cuda.is_available()
+    assert free is None or free > 0

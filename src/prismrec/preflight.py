@@ -20,7 +20,7 @@ from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.resources import Resources, read_resources
 from prismrec.sizing.job import Storage
 from prismrec.sizing.quantities import show_bytes, show_count
-from prismrec.sizing.storage import bundle_bytes, model_bytes, noise_bytes
+from prismrec.sizing.storage import COUNT_BYTES, bundle_bytes, model_bytes, noise_bytes
 
 SMALL_BYTES = 256_000_000
 """Less than this of memory, shared memory or disk is never checked."""
@@ -52,6 +52,7 @@ class Needs:
         shared_memory_bytes: in /dev/shm.
         open_files: in one process.
         disk_bytes: place -> what is written there; places on one disk add up.
+        device_bytes: on each GPU.
         advice: what makes the job smaller, for the message.
     """
 
@@ -60,6 +61,7 @@ class Needs:
     shared_memory_bytes: int = 0
     open_files: int = 0
     disk_bytes: Mapping[str, int] = field(default_factory=dict)
+    device_bytes: int = 0
     advice: str = ""
 
 
@@ -90,10 +92,11 @@ def check(needs: Needs, places: Mapping[str, Path], resources: Resources | None 
         resources: what is there; looked up unless given.
 
     Returns:
-        shortages and warnings, in the order memory, shared memory, files, disks; empty where all is well.
+        shortages and warnings, in the order memory, devices, shared memory, files, disks; empty where all is well.
     """
-    there = read_resources(places) if resources is None else resources
-    return [*_memory(needs, there), *_shared_memory(needs, there), *_open_files(needs, there), *_disks(needs, there)]
+    there = read_resources(places, devices=needs.device_bytes > 0) if resources is None else resources
+    looked_at = (_memory, _devices, _shared_memory, _open_files, _disks)
+    return [finding for look in looked_at for finding in look(needs, there)]
 
 
 def require(needs: Needs, places: Mapping[str, Path], resources: Resources | None = None) -> list[Finding]:
@@ -139,10 +142,12 @@ def training_needs(
     copies = 2 if keeps_best else 1
     tables = model_bytes(n_nodes, config.embedding_dim, storage, alignment=config.alignment) // machines
     known = processes * sum(noise_bytes(n) for n in n_nodes.values())
+    device_noise = sum(noise_bytes(n) - COUNT_BYTES * n for n in n_nodes.values())  # counts stay on the host
     return Needs(
         job=f"training {show_count(sum(n_nodes.values()))} nodes x {config.embedding_dim} in {processes * machines} "
         f"process{'es' if processes * machines > 1 else ''}",
         memory_bytes=known + (0 if on_device else copies * tables),
+        device_bytes=tables // processes + device_noise if on_device else 0,
         shared_memory_bytes=processes * LINK_BYTES if on_device and processes > 1 else 0,
         open_files=FILES_PER_PROCESS + 8 * len(n_nodes) * processes,
         disk_bytes={
@@ -162,6 +167,12 @@ def _memory(needs: Needs, there: Resources) -> Iterator[Finding]:
         yield from _compared(
             "committed memory", what, needs.memory_bytes, there.commit_bytes, "set vm.overcommit_memory to 0"
         )
+
+
+def _devices(needs: Needs, there: Resources) -> Iterator[Finding]:
+    if there.device_bytes is not None:
+        remedy = 'more GPUs, sharding.storage = "bf16", or sharding.placement = "host"'
+        yield from _compared("device memory", "memory of each GPU", needs.device_bytes, there.device_bytes, remedy)
 
 
 def _shared_memory(needs: Needs, there: Resources) -> Iterator[Finding]:

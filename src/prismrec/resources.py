@@ -49,6 +49,7 @@ class Resources:
         shared_memory_bytes: free in /dev/shm, through which worker processes hand each other data.
         open_files, most_open_files: how many files a process may open, and what `ulimit -n` may raise that to.
         disks: place -> its disk.
+        device_bytes: free on the fullest GPU, where somebody asked.
     """
 
     memory: Memory | None = None
@@ -57,14 +58,16 @@ class Resources:
     open_files: int | None = None
     most_open_files: int | None = None
     disks: Mapping[str, Disk] = field(default_factory=dict)
+    device_bytes: int | None = None
 
 
-def read_resources(places: Mapping[str, Path], root: Path = Path("/")) -> Resources:
+def read_resources(places: Mapping[str, Path], root: Path = Path("/"), *, devices: bool = False) -> Resources:
     """Look at the machine.
 
     Args:
         places: name -> folder whose disk matters; it need not exist yet.
         root: where /proc, /sys and /dev lie.
+        devices: look at the GPUs too, which loads torch.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return Resources(
@@ -74,6 +77,7 @@ def read_resources(places: Mapping[str, Path], root: Path = Path("/")) -> Resour
         open_files=None if soft == resource.RLIM_INFINITY else soft,
         most_open_files=None if hard == resource.RLIM_INFINITY else hard,
         disks={name: disk_of(path) for name, path in places.items()},
+        device_bytes=free_device_memory() if devices else None,
     )
 
 
@@ -84,6 +88,17 @@ def free_memory(root: Path = Path("/")) -> Memory | None:
     if available is not None:
         found.append(Memory(available, "/proc/meminfo"))
     return min(found, key=lambda memory: memory.free_bytes, default=None)
+
+
+def free_device_memory() -> int | None:
+    """Bytes free on the fullest GPU that torch sees; None without torch or a GPU."""
+    try:
+        import torch
+    except ImportError:
+        return None
+    if not torch.cuda.is_available():
+        return None
+    return min(int(torch.cuda.mem_get_info(number)[0]) for number in range(torch.cuda.device_count()))
 
 
 def disk_of(path: Path) -> Disk:
@@ -147,4 +162,4 @@ def _lines(path: Path) -> list[str]:
         return []  # another system, or not allowed to look: not known
 
 
-__all__ = ["Disk", "Memory", "Resources", "disk_of", "free_memory", "read_resources"]
+__all__ = ["Disk", "Memory", "Resources", "disk_of", "free_device_memory", "free_memory", "read_resources"]

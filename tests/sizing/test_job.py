@@ -40,11 +40,13 @@ def test_settings_decide_what_they_know():
         {
             "model": {"embedding_dim": 32, "window": 3, "negatives": 7, "context": "symmetric"},
             "training": {"epochs": 4},
+            "sharding": {"storage": "bf16"},
             "views": {"shop": "shop_id"},
         }
     )
     known = job_settings(settings, {"shop": 9})
-    assert known == {"dim": 32, "window": 3, "negatives": 7, "context": "symmetric", "epochs": 4}
+    options = {"dim": 32, "window": 3, "negatives": 7, "context": "symmetric", "epochs": 4, "storage": "bf16"}
+    assert known == options
 
 
 def test_a_view_of_the_settings_needs_its_number_of_nodes():

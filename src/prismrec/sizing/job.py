@@ -94,6 +94,7 @@ def job_settings(
         "negatives": model.negatives,
         "context": model.context,
         "epochs": settings.training.epochs,
+        "storage": settings.sharding.storage,
     }
 
 
