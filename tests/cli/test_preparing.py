@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prismrec.data.prepared import load_prepared
+from prismrec.data.sharded import open_prepared
 from prismrec.retrieval.bundle import Bundle
 
 EDGES = "# who is bought with whom\n" + "".join(f"{a} {(a + step) % 30}\n" for a in range(30) for step in (1, 2))
@@ -109,3 +110,68 @@ def test_walks_cannot_start_from_a_bundle(prismrec, shop, bundle, tmp_path):
     (tmp_path / "edges.txt").write_text(EDGES)
     command = ["prepare", shop, "--edges", tmp_path / "edges.txt", "--from", bundle, "-o", tmp_path / "prepared"]
     assert prismrec(*command).exit_code == 2
+
+
+def test_prepare_in_shards_tells_of_stages_and_goes_on(prismrec, answer, shop, tmp_path):
+    command = ["prepare", shop, "-o", tmp_path / "shards", "--shards", 2]
+    first = prismrec(*command, "--keep-stages")
+    assert first.exit_code == 0, first.stderr
+    assert "vocabulary/item: " in first.stderr
+    assert "prepared: users 100" in first.stdout
+    assert f"Next: prismrec train {shop} --prepared {tmp_path / 'shards'} -o bundle" in first.stdout
+    assert (tmp_path / "shards.stages" / "log" / "clean" / "_SUCCESS").is_file()
+    again = prismrec(*command)
+    assert "whole, kept from the earlier run" in again.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["shards"]
+    changed = prismrec("prepare", shop, "-o", tmp_path / "shards", "--shards", 3)
+    assert "kept" not in changed.stderr, "another number of files is another preparation"
+    found = answer("prepare", shop, "-o", tmp_path / "plain")
+    shards = answer("prepare", shop, "-o", tmp_path / "shards", "--shards", 3)
+    assert shards["views"].keys() == found["views"].keys()
+    assert shards["prepared"].items() >= {"users": 100, "items": found["prepared"]["items"]}.items()
+
+
+def test_shards_hold_what_the_plain_folder_holds(prismrec, shop, tmp_path):
+    for folder, more in (("plain", ()), ("shards", ("--shards", 2))):
+        assert prismrec("prepare", shop, "-o", tmp_path / folder, *more).exit_code == 0
+    plain, shards = load_prepared(tmp_path / "plain"), open_prepared(tmp_path / "shards", "histories")
+    assert shards.items.ids.equals(plain.items.ids)
+    assert shards.histories.to_lists() == plain.histories.to_lists()
+    assert shards.views["shop"].item_nodes.to_lists() == plain.views["shop"].item_nodes.to_lists()
+
+
+def test_shards_start_from_a_bundle(prismrec, shop, bundle, make_shop, tmp_path):
+    known = Bundle.open(bundle).items
+    later = make_shop(tmp_path / "later", first=50, last=150)
+    result = prismrec("prepare", later, "-o", tmp_path / "shards", "--shards", 2, "--from", bundle)
+    assert result.exit_code == 0, result.stderr
+    items = open_prepared(tmp_path / "shards").items
+    assert items.ids[: len(known)].equals(known.ids)
+    assert len(items) > len(known)
+
+
+def test_a_changed_file_is_prepared_again(prismrec, make_shop, tmp_path):
+    config = make_shop(tmp_path / "shop", last=20)
+    command = ["prepare", config, "-o", tmp_path / "shards", "--shards", 2]
+    prismrec(*command)
+    make_shop(tmp_path / "shop", last=30)
+    result = prismrec(*command)
+    assert "kept" not in result.stderr
+    assert "prepared: users 30" in result.stdout
+
+
+def test_options_of_shards_that_contradict_are_refused(prismrec, shop, tmp_path):
+    (tmp_path / "edges.txt").write_text(EDGES)
+    walks = prismrec("prepare", shop, "--edges", tmp_path / "edges.txt", "-o", tmp_path / "p", "--shards", 2)
+    assert walks.exit_code == 2
+    assert "walks over a graph are made in memory" in walks.stderr
+    stages = prismrec("prepare", shop, "-o", tmp_path / "p", "--keep-stages")
+    assert stages.exit_code == 2
+    assert "only sharded preparation has stages" in stages.stderr
+
+
+def test_shards_need_a_log(prismrec, tmp_path):
+    (tmp_path / "empty.toml").write_text("[views]\n")
+    result = prismrec("prepare", tmp_path / "empty.toml", "-o", tmp_path / "p", "--shards", 2)
+    assert result.exit_code == 1
+    assert "there is no click log" in result.stderr
