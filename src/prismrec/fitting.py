@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from prismrec.data.prepared import PreparedData
+from prismrec.crew_fitting import Job, by_side, train_in_processes
+from prismrec.data.prepared import PreparedData, save_prepared
 from prismrec.data.schema import ITEM_VIEW, Interactions, ItemTable
 from prismrec.data.sequences import Sequences
 from prismrec.data.splits import SplitSettings, next_item
 from prismrec.data.training_data import training_data
+from prismrec.errors import ConfigError
 from prismrec.evaluation.lists import Catalogue
 from prismrec.evaluation.metrics import MISSED
 from prismrec.evaluation.protocols import EvaluationSettings, evaluate
@@ -26,16 +29,16 @@ from prismrec.evaluation.queries import Queries, queries_from
 from prismrec.evaluation.ranking import rank
 from prismrec.evaluation.tuning import Space, Tuned, tune
 from prismrec.inputs import prepare_log
-from prismrec.models.contract import Recommender
+from prismrec.models.contract import EmbeddingModel, Recommender
 from prismrec.models.m2grl.model import M2GRL
-from prismrec.models.m2grl.tables import SIDES
+from prismrec.preflight import require, training_needs
 from prismrec.retrieval.blend import MultiViewScorer, QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.settings import Settings
 from prismrec.training.identity import identity_of
 from prismrec.training.log import TrainingLog
 from prismrec.training.loop import train as run_training
-from prismrec.training.progress import Progress
+from prismrec.training.progress import Progress, QuietProgress
 
 TUNING_QUERIES = 2_000
 """How many validation queries are enough to choose the settings of a query."""
@@ -55,7 +58,7 @@ SCORES_AT_ONCE = 20_000_000
 class Fitted:
     """A trained model with the data it was trained on."""
 
-    model: M2GRL
+    model: EmbeddingModel
     data: PreparedData
     log: TrainingLog
 
@@ -74,27 +77,36 @@ def fit(
     run_folder: Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
+    prepared: Path | None = None,
 ) -> Fitted:
-    """Train M2GRL on prepared data.
+    """Train M2GRL on prepared data, in this process or in `sharding.processes` others.
 
     Args:
         validation: queries for early stopping (`training.patience`), from data that are not trained on.
+        prepared: the folder that `data` were read from, where there is one: several processes then read it too.
 
     Raises:
         TrainingError: something stopped being finite.
         ConfigError: `patience` without validation queries, or settings that contradict each other.
+        ResourceError: the machine has too little memory or disk for the tables.
+        CrewError: a process was lost more often than `sharding.restarts`.
     """
+    progress = progress or QuietProgress()
+    settings = as_run(settings)
+    for line in too_little_for(data, settings, run_folder):
+        progress.note(line)
+    identity = run_identity(settings, fingerprint_of(data), start)
+    if settings.sharding.processes > 1:
+        return _fit_in_processes(data, settings, start, identity, run_folder, resume, progress, prepared)
     training = settings.training
     model = M2GRL(
         settings.model, training_data(data, settings.model.sequences),
         learning_rate=training.learning_rate, seed=training.seed,
         n_threads=1 if training.deterministic else training.threads,
-        implementation=training.implementation, device=training.device,
+        implementation=training.implementation, device=training.device, sharding=settings.sharding,
     )  # fmt: skip
-    identity = {**identity_of(settings.model, "model"), "data": fingerprint_of(data)}
     if start is not None:
-        model.start_from(start.contents.vectors, _by_side(start.contents.alignment))
-        identity["start"] = f"{start.manifest.data_fingerprint} {start.manifest.created}"
+        model.start_from(start.contents.vectors, by_side(start.contents.alignment))
 
     validate = None
     if validation is not None:
@@ -107,6 +119,80 @@ def fit(
         model, training, run_folder=run_folder, progress=progress, resume=resume,
         validate=validate, identity=identity,
     )  # fmt: skip
+    return Fitted(model, data, log)
+
+
+def as_run(settings: Settings) -> Settings:
+    """The settings as training follows them: several processes always compute in torch.
+
+    Raises:
+        ConfigError: early stopping in several processes.
+    """
+    if settings.sharding.processes == 1:
+        return settings
+    if settings.training.patience:
+        raise ConfigError(
+            f"training.patience = {settings.training.patience}: early stopping validates in one process; set "
+            f"training.epochs and training.patience = 0 for sharding.processes = {settings.sharding.processes}"
+        )
+    training = settings.training.model_copy(update={"implementation": "torch"})
+    return settings.model_copy(update={"training": training})
+
+
+def run_identity(settings: Settings, data_fingerprint: str, start: Bundle | None) -> dict[str, str]:
+    """What makes a training this training, beside its `[training]` settings; not how many processes do it."""
+    identity = {**identity_of(settings.model, "model"), "data": data_fingerprint}
+    if settings.training.implementation == "torch":
+        sharding = identity_of(settings.sharding, "sharding")
+        identity |= {name: sharding[name] for name in ("sharding.anchors_per_update", "sharding.storage")}
+    if start is not None:
+        identity["start"] = f"{start.manifest.data_fingerprint} {start.manifest.created}"
+    return identity
+
+
+def too_little_for(data: PreparedData, settings: Settings, run_folder: Path | None) -> list[str]:
+    """Pre-flight of training: warnings, before hours are spent.
+
+    Raises:
+        ResourceError: memory or disk are certain to be too small.
+    """
+    needs = training_needs(
+        {view: len(data.nodes(view)) for view in data.view_names}, settings.model,
+        processes=settings.sharding.processes, storage=settings.sharding.storage,
+        on_device=settings.training.device == "cuda", keeps_best=settings.training.patience > 0,
+    )  # fmt: skip
+    places = {} if run_folder is None else {"run": run_folder, "bundle": run_folder.parent}
+    return [finding.message for finding in require(needs, places)]
+
+
+def _fit_in_processes(
+    data: PreparedData,
+    settings: Settings,
+    start: Bundle | None,
+    identity: Mapping[str, str],
+    run_folder: Path | None,
+    resume: bool,
+    progress: Progress,
+    prepared: Path | None,
+) -> Fitted:
+    """Workers read `data` from disk, train, and leave tables that are mapped from disk."""
+    progress.note(
+        f"{settings.sharding.processes} processes train together: implementation torch, tables shared out by TorchRec"
+    )
+    with ExitStack() as stack:
+        place = run_folder or Path(stack.enter_context(TemporaryDirectory(prefix="prismrec-")))
+        if prepared is None:
+            prepared = place / "prepared"
+            save_prepared(data, prepared)
+        job = Job(
+            prepared=str(prepared.resolve()),
+            run_folder=str(place.resolve()),
+            start="" if start is None else str(start.path.resolve()),
+            resume=resume,
+            identity=dict(identity),
+            settings=settings,
+        )
+        model, log = train_in_processes(job, data.view_names, place / "job", progress)
     return Fitted(model, data, log)
 
 
@@ -228,11 +314,6 @@ def validation_score(recommender: Recommender, queries: Queries, data: PreparedD
     return total / max(1, len(queries.truths.values))
 
 
-def _by_side(matrices: Mapping[str, NDArray]) -> dict[str, NDArray]:
-    """The alignment matrices as the model names them: what `_by_view` put together."""
-    return {f"{v}.alignment_{side}": stacked[i] for v, stacked in matrices.items() for i, side in enumerate(SIDES)}
-
-
 def fingerprint_of(data: PreparedData) -> str:
     """A digest of everything training reads: two runs share it only where they learn from the same data."""
     digest = hashlib.sha256()
@@ -253,9 +334,11 @@ __all__ = [
     "RECENCY_DECAYS",
     "TUNING_QUERIES",
     "Fitted",
+    "as_run",
     "fingerprint_of",
     "fit",
     "query_space",
+    "run_identity",
     "settled",
     "tune_query",
     "tuned_on",

@@ -23,6 +23,7 @@ from prismrec.graphs.edge_list import EdgeListSettings
 from prismrec.graphs.walks import WalkSettings
 from prismrec.models.baselines import BaselinesConfig
 from prismrec.models.m2grl.config import M2GRLConfig
+from prismrec.models.m2grl.sharding import ShardingSettings
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.cold_start import ColdStartSettings
 from prismrec.retrieval.index.settings import IndexSettings
@@ -66,6 +67,7 @@ class Settings(Section):
     walks: WalkSettings = WalkSettings()
     model: M2GRLConfig = M2GRLConfig()
     training: TrainingSettings = TrainingSettings()
+    sharding: ShardingSettings = ShardingSettings()
     query: QuerySettings = QuerySettings()
     index: IndexSettings = IndexSettings()
     cold_start: ColdStartSettings = ColdStartSettings()

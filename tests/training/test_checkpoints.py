@@ -10,14 +10,7 @@ import pytest
 from prismrec.errors import ArtifactError
 from prismrec.files import sha256
 from prismrec.models.contract import TaskLoss
-from prismrec.training.checkpoints import (
-    SCHEMA_VERSION,
-    SHORTEST_PAUSE_SECONDS,
-    WRITING_SHARE,
-    Checkpoint,
-    CheckpointSchedule,
-    RunFolder,
-)
+from prismrec.training.checkpoints import SCHEMA_VERSION, Checkpoint, RunFolder
 from prismrec.training.log import EpochLog, TracePoint, TrainingLog
 
 IDENTITY = {"training.epochs": "20", "data": "abc"}
@@ -141,7 +134,7 @@ def test_checkpoint_of_another_run_is_refused_with_what_differs(folder):
 def test_checkpoint_of_another_version_is_refused(folder):
     folder.save(checkpoint())
     resave(folder, lambda content: content.update(schema_version=SCHEMA_VERSION + 1, something_new=1))
-    with pytest.raises(ArtifactError, match=r"has schema version 2, this PrismRec .* reads 1: resume with the version"):
+    with pytest.raises(ArtifactError, match=r"has schema version 3, this PrismRec .* reads 2: resume with the version"):
         folder.load()
 
 
@@ -211,44 +204,3 @@ def test_unfinished_run_is_told_from_finished_damaged_and_none(folder):
     folder.save(checkpoint())
     (folder.checkpoint_path / "state.json").write_text("{")
     assert not folder.holds_unfinished_run()
-
-
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
-def test_schedule_writes_every_so_many_minutes_within_an_epoch():
-    clock = Clock()
-    schedule = CheckpointSchedule(2.0, clock)
-    clock.now += 119.0
-    assert not schedule.is_due(at_epoch_end=False)
-    clock.now += 1.0
-    assert schedule.is_due(at_epoch_end=False)
-    schedule.wrote(0.1)
-    assert not schedule.is_due(at_epoch_end=False)
-
-
-def test_schedule_writes_at_epoch_ends_that_do_not_follow_too_closely():
-    clock = Clock()
-    schedule = CheckpointSchedule(2.0, clock)
-    clock.now += SHORTEST_PAUSE_SECONDS - 0.5
-    assert not schedule.is_due(at_epoch_end=True)
-    clock.now += 0.5
-    assert schedule.is_due(at_epoch_end=True)
-    assert not schedule.is_due(at_epoch_end=False)
-
-
-def test_slow_writing_makes_epoch_ends_wait_longer_but_never_longer_than_the_minutes():
-    clock = Clock()
-    schedule = CheckpointSchedule(2.0, clock)
-    schedule.wrote(1.0)
-    clock.now += 1.0 / WRITING_SHARE - 1.0
-    assert not schedule.is_due(at_epoch_end=True)
-    clock.now += 1.0
-    assert schedule.is_due(at_epoch_end=True)
-    schedule.wrote(1000.0)
-    clock.now += 120.0
-    assert schedule.is_due(at_epoch_end=True)

@@ -6,7 +6,7 @@ without any communication, `process_group` for several.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,21 @@ class Crew(Protocol):
     def wait(self) -> None:
         """Go on when all are here."""
         ...
+
+
+class Attempt(NamedTuple):
+    """Which start of a crew this is: one that loses a process is started again, and goes on where it was.
+
+    Attributes:
+        launch: a name that all starts of one launch share, and no other launch.
+        number: 0 is the first start.
+    """
+
+    launch: str = ""
+    number: int = 0
+
+
+FIRST_ATTEMPT = Attempt()
 
 
 class Alone:
@@ -96,4 +111,4 @@ def share_of(starts: NDArray[np.int64], rank: int, size: int) -> tuple[int, int]
     return begin, len(starts) - 1 if rank == size - 1 else end
 
 
-__all__ = ["ALONE", "Alone", "Crew", "rows_of", "share_of"]
+__all__ = ["ALONE", "FIRST_ATTEMPT", "Alone", "Attempt", "Crew", "rows_of", "share_of"]

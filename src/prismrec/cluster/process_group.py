@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prismrec.cluster.crew import Attempt
 from prismrec.errors import ConfigError, CrewError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ GRACE_SECONDS = 5.0
 
 _LOST_TOUCH = re.compile(r"gloo|nccl|connection|timed? ?out|broken pipe|store|socket", re.IGNORECASE)
 """What errors of torch.distributed speak of when another process does not answer: they have no type of their own."""
+
+
+class CrewStopped(CrewError):
+    """Another process ended for a reason that it told, and that would come again."""
 
 
 class ProcessCrew:
@@ -89,8 +94,11 @@ class ProcessCrew:
         except RuntimeError:
             return  # the store is gone too: the others find that out by themselves
 
-    def lost(self) -> str:
-        """Who is gone, and why, in words. Every process that was left waiting asks this, and is heard by that."""
+    def lost(self) -> tuple[str, bool]:
+        """Who is gone, and why, in words; and whether that was told by those who went.
+
+        Every process that was left waiting asks this, and is heard by that.
+        """
         self.leave("")
         unheard = set(range(self.size))
         reasons: dict[int, str] = {}
@@ -102,10 +110,11 @@ class ProcessCrew:
                 unheard -= heard
                 time.sleep(0.05)
         except RuntimeError:
-            return "the place where all meet is gone: rank 0, or its torchrun"
+            return "the place where all meet is gone: rank 0, or its torchrun", False
         said = [f"rank {rank} stopped: {reason}" for rank, reason in sorted(reasons.items()) if reason]
         gone = [f"rank {rank} is gone: it was killed, or its machine is out of reach" for rank in sorted(unheard)]
-        return "; ".join([*said, *gone]) or "all are still there, but do not reach each other"
+        what = "; ".join([*said, *gone]) or "all are still there, but do not reach each other"
+        return what, bool(said) and not gone
 
     def _gathered(self, tensor: Tensor) -> list[Tensor]:
         import torch
@@ -148,7 +157,9 @@ def process_group(device: str = "cpu", timeout_seconds: float = 600.0) -> Iterat
         yield crew
     except BaseException as error:
         if isinstance(error, RuntimeError) and _LOST_TOUCH.search(str(error)):
-            raise CrewError(f"rank {rank} of {size} cannot go on: {crew.lost()} ({_one_line(error)})") from error
+            what, told = crew.lost()
+            kind = CrewStopped if told else CrewError
+            raise kind(f"rank {rank} of {size} cannot go on: {what} ({_one_line(error)})") from error
         crew.leave(f"{type(error).__name__}: {_one_line(error)}")
         raise
     finally:
@@ -160,9 +171,9 @@ def started_by_torchrun(environment: Mapping[str, str] = os.environ) -> bool:
     return "TORCHELASTIC_RUN_ID" in environment and "RANK" in environment
 
 
-def restarts(environment: Mapping[str, str] = os.environ) -> int:
-    """How often torchrun has started this group again after a failure."""
-    return int(environment.get("TORCHELASTIC_RESTART_COUNT", "0"))
+def attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
+    """Which start of its group this process belongs to, as torchrun says."""
+    return Attempt(environment.get("TORCHELASTIC_RUN_ID", ""), int(environment.get("TORCHELASTIC_RESTART_COUNT", "0")))
 
 
 def own_threads(wanted: int, environment: Mapping[str, str] = os.environ) -> int:
@@ -197,4 +208,4 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-__all__ = ["ProcessCrew", "own_threads", "process_group", "restarts", "started_by_torchrun"]
+__all__ = ["CrewStopped", "ProcessCrew", "attempt", "own_threads", "process_group", "started_by_torchrun"]

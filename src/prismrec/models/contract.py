@@ -96,4 +96,16 @@ class EmbeddingTable:
     target: NDArray[np.float32]
 
 
-__all__ = ["EmbeddingTable", "OwnRows", "Recommender", "TaskLoss", "Trainable"]
+class EmbeddingModel(Protocol):
+    """A trained model whose content is vectors."""
+
+    def tables(self) -> Mapping[str, EmbeddingTable]:
+        """The vectors of each view, the item view first."""
+        ...
+
+    def alignments(self) -> Mapping[str, NDArray]:
+        """The matrices between views, by name; none where none were learned."""
+        ...
+
+
+__all__ = ["EmbeddingModel", "EmbeddingTable", "OwnRows", "Recommender", "TaskLoss", "Trainable"]

@@ -3,14 +3,15 @@
     run folder/
       lock                  held while a process trains here
       checkpoint/
-        state.json          position, log so far, what the run is (its identity), name and sha256 of each array
+        state.json          position, log so far, what the run is (its identity), name, rows and sha256 of each file
         state.json.sha256   so that a damaged state.json is noticed too
-        state/000-NAME.npy  the model's arrays
+        state/000-NAME.npy  the model's arrays, in several files where several processes hold their rows (`shards`)
         best/000-NAME.npy   the arrays of the best epoch so far, where early stopping is on
 
 A new checkpoint is written beside the old one and takes its place in one step (`files.whole_folder`): a `kill -9`
 at any moment leaves the one or the other. What such a kill leaves half-written is removed when the next
-checkpoint is written.
+checkpoint is written. Of a crew every process writes its own rows, and process 0 the manifest when all are done; what
+goes wrong in one of them goes wrong in all, with the same message. Saved by any number, it is loaded by any other.
 """
 
 from __future__ import annotations
@@ -18,31 +19,32 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import re
-import time
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from prismrec import __version__
+from prismrec.cluster.crew import ALONE, Crew
 from prismrec.config import Section
 from prismrec.errors import ArtifactError
 from prismrec.files import sha256, whole_folder
-from prismrec.models.contract import TaskLoss
+from prismrec.models.contract import OwnRows, TaskLoss
 from prismrec.training.identity import differences, fingerprint
 from prismrec.training.log import TrainingLog
+from prismrec.training.shards import SHARDS, Shard, assemble, first_damaged, read_rows, write_shards
 
-SCHEMA_VERSION = 1
-SHORTEST_PAUSE_SECONDS = 5.0
-"""Epoch ends closer together than this write one checkpoint, not several."""
-WRITING_SHARE = 0.05
-"""At epoch ends, at most this share of the time goes into writing checkpoints."""
+SCHEMA_VERSION = 2
+_NOT_SHARED = (
+    "training on several machines needs the run folder, beside the bundle, on a file system that all of them share"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +60,7 @@ class Checkpoint:
         seconds: time in steps of the epoch under way.
         state: the model's arrays by name.
         best_state: those of the best epoch so far; empty where early stopping is off or nothing was validated.
+        rows: the arrays of which other processes hold the other rows.
     """
 
     epoch: int
@@ -68,13 +71,7 @@ class Checkpoint:
     seconds: float
     state: Mapping[str, NDArray]
     best_state: Mapping[str, NDArray] = field(default_factory=dict)
-
-
-class _ArrayEntry(Section):
-    part: Literal["state", "best"]
-    name: str
-    file: str
-    sha256: str
+    rows: Mapping[str, OwnRows] = field(default_factory=dict)
 
 
 class _StateFile(Section):
@@ -90,48 +87,47 @@ class _StateFile(Section):
     log: TrainingLog
     sums: dict[str, TaskLoss]
     seconds: float
-    arrays: tuple[_ArrayEntry, ...]
+    launch: str
+    arrays: tuple[Shard, ...]
 
 
 class RunFolder:
-    """The folder of one run, held by one process at a time.
+    """The folder of one run, held by one process, or one crew, at a time.
 
     Args:
         path: made where it does not exist.
         identity: what makes this run this run, name -> value: every setting that shapes the result, and fingerprints
             of the data and of the vectors it started from. A checkpoint of another identity is refused.
+        crew: the processes that train together; all of them see the folder.
+        launch: a name that all starts of a crew share; checkpoints keep it.
     """
 
-    def __init__(self, path: Path, identity: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, identity: Mapping[str, str], crew: Crew = ALONE, launch: str = "") -> None:
         self.path = path
         self.checkpoint_path = path / "checkpoint"
         self._identity = dict(identity)
+        self._crew = crew
+        self._launch = launch
         self._lock = -1
 
     def __enter__(self) -> RunFolder:
         """Take the folder.
 
         Raises:
-            ArtifactError: another process trains in it, or it cannot be written.
+            ArtifactError: another process trains in it, it cannot be written, or not all processes see it.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
-        except OSError as error:
-            raise ArtifactError(f"cannot write to the run folder {self.path}: {error.strerror}") from error
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it even after kill -9
-        except BlockingIOError as error:
-            os.close(self._lock)
-            raise ArtifactError(
-                f"another process is training in {self.path}: wait for it, or choose another run folder"
-            ) from error
+        with self._agreed():
+            if self._crew.rank == 0:
+                self._lock = _locked(self.path)
+        if self._crew.size > 1:
+            self._check_shared()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        os.close(self._lock)
+        if self._lock >= 0:
+            os.close(self._lock)
 
     def save(self, checkpoint: Checkpoint) -> None:
         """Put a checkpoint in the place of the one before.
@@ -139,23 +135,32 @@ class RunFolder:
         Raises:
             ArtifactError: the disk is full, or the folder cannot be written; the checkpoint before is untouched.
         """
-        with whole_folder(self.checkpoint_path) as folder:
-            entries = _write_arrays(folder, "state", checkpoint.state)
-            entries += _write_arrays(folder, "best", checkpoint.best_state)
-            self._write_state(folder, checkpoint, entries)
+        with self._agreed(), ExitStack() as stack:
+            folder = self._begun(stack)
+            shards = self._write_own(folder, checkpoint)
+            if self._crew.rank == 0:
+                self._write_state(folder, checkpoint, shards)
 
-    def load(self) -> Checkpoint:
+    def load(self, rows: Mapping[str, OwnRows] | None = None) -> Checkpoint:
         """Read the checkpoint and verify every byte of it.
+
+        Args:
+            rows: the arrays of which this process holds some rows only, whoever held which when they were saved.
 
         Raises:
             ArtifactError: there is none, it is damaged, from a newer version, or from a run with other settings or
                 data (the message lists what differs).
         """
-        state = self._read_state()
-        self._check_identity(state)
-        state_arrays, best_arrays = (
-            {e.name: self._read_array(e) for e in state.arrays if e.part == part} for part in ("state", "best")
-        )
+        rows = rows or {}
+        with self._agreed():
+            state = self._read_state()
+            self._check_identity(state)
+            damaged = first_damaged(self.checkpoint_path, state.arrays[self._crew.rank :: self._crew.size])
+            if damaged:
+                raise _damaged(*damaged)
+        parts: dict[str, dict[str, NDArray]] = {"state": {}, "best": {}}
+        for (part, name), shards in _by_array(state.arrays).items():
+            parts[part][name] = read_rows(self.checkpoint_path, shards, rows.get(name))
         return Checkpoint(
             epoch=state.epoch,
             step=state.step,
@@ -163,9 +168,33 @@ class RunFolder:
             log=state.log,
             sums=state.sums,
             seconds=state.seconds,
-            state=state_arrays,
-            best_state=best_arrays,
+            state=parts["state"],
+            best_state=parts["best"],
+            rows=rows,
         )
+
+    def result(self, target: Path) -> tuple[dict[str, NDArray], TrainingLog]:
+        """The arrays that a finished run ended with, memory-mapped, each whole; and its log.
+
+        Args:
+            target: a folder for arrays that lie in several files and have to be put together.
+
+        Raises:
+            ArtifactError: there is no checkpoint, it is damaged, or the run is not finished.
+        """
+        state = self._read_state()
+        damaged = first_damaged(self.checkpoint_path, state.arrays)
+        if damaged:
+            raise _damaged(*damaged)
+        if not state.finished:
+            raise ArtifactError(f"the run in {self.path} is not finished: go on with it by --resume")
+        target.mkdir(parents=True, exist_ok=True)
+        arrays = {}
+        for number, ((part, name), shards) in enumerate(_by_array(state.arrays).items()):
+            if part == "state":
+                path = assemble(self.checkpoint_path, shards, target / f"{number:03d}.npy")
+                arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return arrays, state.log
 
     def holds_unfinished_run(self) -> bool:
         """Whether a run was stopped here that could be resumed; a damaged checkpoint could not."""
@@ -174,7 +203,66 @@ class RunFolder:
         except ArtifactError:
             return False
 
-    def _write_state(self, folder: Path, checkpoint: Checkpoint, entries: list[_ArrayEntry]) -> None:
+    def holds_own_launch(self) -> bool:
+        """Whether the checkpoint was written by an earlier start of this very crew."""
+        try:
+            return self._read_state().launch == self._launch != ""
+        except ArtifactError:
+            return False
+
+    def _check_shared(self) -> None:
+        """Process 0 leaves a file that all must see: on several machines the folder lies on a shared file system."""
+        token = self._crew.first(uuid.uuid4().hex)
+        mark = self.path / f".seen-by-all-{token}"
+        if self._crew.rank == 0:
+            mark.touch()
+        self._crew.wait()
+        blind = [r for r, sees in enumerate(self._crew.gather("yes" if mark.exists() else "")) if not sees]
+        mark.unlink(missing_ok=True)
+        if blind:
+            raise ArtifactError(f"rank {blind[0]} does not see what rank 0 writes to {self.path}: {_NOT_SHARED}")
+
+    @contextmanager
+    def _agreed(self) -> Iterator[None]:
+        """What is refused in one process is refused in all, so that none waits for another in vain."""
+        own: ArtifactError | None = None
+        try:
+            yield
+        except ArtifactError as error:
+            own = error
+        refusals = [text for text in self._crew.gather("" if own is None else str(own)) if text]
+        if own is not None:
+            raise own
+        if refusals:
+            raise ArtifactError(refusals[0])
+
+    def _begun(self, stack: ExitStack) -> Path:
+        """The folder of a new checkpoint, which process 0 makes and, when the stack closes, puts in its place."""
+        folder = ""
+        with self._agreed():
+            if self._crew.rank == 0:
+                folder = str(stack.enter_context(whole_folder(self.checkpoint_path)))
+        return Path(self._crew.first(folder))
+
+    def _write_own(self, folder: Path, checkpoint: Checkpoint) -> tuple[Shard, ...]:
+        """Write the files of this process; the shards of all of them."""
+        own: list[Shard] = []
+        refusal = ""
+        try:
+            own += write_shards(folder, "state", checkpoint.state, checkpoint.rows, self._crew)
+            own += write_shards(folder, "best", checkpoint.best_state, checkpoint.rows, self._crew)
+        except OSError as error:
+            refusal = f"cannot write {self.checkpoint_path}: {error}"
+        written = self._crew.gather(refusal or SHARDS.dump_json(tuple(own)).decode())
+        refused = [text for text in written if not text.startswith("[")]
+        if refused:
+            raise ArtifactError(refused[0])
+        return tuple(shard for text in written for shard in SHARDS.validate_json(text))
+
+    def _write_state(self, folder: Path, checkpoint: Checkpoint, shards: tuple[Shard, ...]) -> None:
+        missing = next((s.file for s in shards if not (folder / s.part / s.file).exists()), None)
+        if missing:
+            raise ArtifactError(f"{missing} of another process is not to be seen in {folder}: {_NOT_SHARED}")
         state = _StateFile(
             schema_version=SCHEMA_VERSION,
             prismrec_version=__version__,
@@ -186,7 +274,8 @@ class RunFolder:
             log=checkpoint.log,
             sums=dict(checkpoint.sums),
             seconds=checkpoint.seconds,
-            arrays=tuple(entries),
+            launch=self._launch,
+            arrays=shards,
         )
         path = folder / "state.json"
         path.write_text(state.model_dump_json(indent=1))
@@ -209,15 +298,6 @@ class RunFolder:
         except (json.JSONDecodeError, ValidationError) as error:
             raise _damaged(path, str(error)) from error
 
-    def _read_array(self, entry: _ArrayEntry) -> NDArray:
-        path = self.checkpoint_path / entry.part / entry.file
-        if not path.exists():
-            raise _damaged(path, "it is missing")
-        if sha256(path) != entry.sha256:
-            raise _damaged(path, "its content does not match its checksum")
-        array: NDArray = np.load(path, allow_pickle=False)
-        return array
-
     def _check_identity(self, state: _StateFile) -> None:
         different = differences(state.identity, self._identity)
         if different:
@@ -227,41 +307,29 @@ class RunFolder:
             )
 
 
-class CheckpointSchedule:
-    """When to write a checkpoint: every so many minutes, and at epoch ends that do not follow too closely.
-
-    Args:
-        minutes: a checkpoint at least this often.
-        clock: seconds that only grow.
-    """
-
-    def __init__(self, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self._interval = 60.0 * minutes
-        self._clock = clock
-        self._last = clock()
-        self._writing_seconds = 0.0
-
-    def is_due(self, *, at_epoch_end: bool) -> bool:
-        """Whether to write now; an epoch end is a better moment than any other, and waits for less."""
-        pause = self._interval
-        if at_epoch_end:
-            pause = min(pause, max(SHORTEST_PAUSE_SECONDS, self._writing_seconds / WRITING_SHARE))
-        return self._clock() - self._last >= pause
-
-    def wrote(self, seconds: float) -> None:
-        """Note that a checkpoint was just written, and how long that took."""
-        self._last = self._clock()
-        self._writing_seconds = seconds
+def _locked(path: Path) -> int:
+    """A run folder, made and held."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise ArtifactError(f"cannot write to the run folder {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it even after kill -9
+    except BlockingIOError as error:
+        os.close(lock)
+        raise ArtifactError(
+            f"another process is training in {path}: wait for it, or choose another run folder"
+        ) from error
+    return lock
 
 
-def _write_arrays(folder: Path, part: Literal["state", "best"], arrays: Mapping[str, NDArray]) -> list[_ArrayEntry]:
-    (folder / part).mkdir()
-    entries = []
-    for number, (name, array) in enumerate(arrays.items()):
-        file = f"{number:03d}-{re.sub('[^A-Za-z0-9_.-]+', '_', name)}.npy"
-        np.save(folder / part / file, array, allow_pickle=False)
-        entries.append(_ArrayEntry(part=part, name=name, file=file, sha256=sha256(folder / part / file)))
-    return entries
+def _by_array(shards: tuple[Shard, ...]) -> dict[tuple[str, str], list[Shard]]:
+    """(part, name) -> the files of that array."""
+    found: dict[tuple[str, str], list[Shard]] = {}
+    for shard in shards:
+        found.setdefault((shard.part, shard.name), []).append(shard)
+    return found
 
 
 def _check_version(path: Path, content: Any) -> None:
@@ -278,9 +346,6 @@ def _damaged(path: Path, why: str) -> ArtifactError:
 
 
 __all__ = [
-    "SHORTEST_PAUSE_SECONDS",
-    "WRITING_SHARE",
     "Checkpoint",
-    "CheckpointSchedule",
     "RunFolder",
 ]

@@ -18,15 +18,17 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from prismrec.cluster.crew import ALONE, FIRST_ATTEMPT, Attempt, Crew
 from prismrec.config import Section
 from prismrec.errors import ArtifactError, ConfigError, DataError
 from prismrec.models.contract import TaskLoss, Trainable
-from prismrec.training.checkpoints import Checkpoint, CheckpointSchedule, RunFolder
+from prismrec.training.checkpoints import Checkpoint, RunFolder
 from prismrec.training.finite import check_arrays, check_number
 from prismrec.training.identity import identity_of
 from prismrec.training.interrupts import StopRequest, TrainingInterrupted, signal_name, stop_signals
 from prismrec.training.log import EpochLog, TracePoint, TrainingLog, is_trace_step
 from prismrec.training.progress import Plan, Progress, QuietProgress, StepReport
+from prismrec.training.schedule import CheckpointSchedule
 
 _FREE_ON_RESUME = frozenset({"training.threads", "training.checkpoint_minutes"})
 """Settings that may change between a checkpoint and its resumption: they do not shape what is learned."""
@@ -68,6 +70,8 @@ def train(
     validate: Callable[[], float] | None = None,
     resume: bool = False,
     identity: Mapping[str, str] | None = None,
+    crew: Crew = ALONE,
+    attempt: Attempt = FIRST_ATTEMPT,
 ) -> TrainingLog:
     """Train a model in place.
 
@@ -82,6 +86,8 @@ def train(
         resume: go on from the checkpoint in `run_folder`.
         identity: what else makes this run this run, name -> value (`identity_of` the model's settings, fingerprints
             of the data and of the starting vectors): a checkpoint that differs in any of it is refused.
+        crew: the processes that train together: they checkpoint and stop together, and process 0 shows how it goes.
+        attempt: which start of the crew this is: after the first it goes on from what an earlier one left.
 
     Raises:
         TrainingError: a loss, a weight, an array or the validation metric is not finite.
@@ -89,16 +95,24 @@ def train(
         ArtifactError: `resume` without a checkpoint, or with one that is damaged or of another run.
         ConfigError: settings that contradict the call.
         DataError: an epoch has no steps.
+        CrewError: another process is gone.
     """
     _check(model, settings, run_folder, validate, resume)
-    own = {k: v for k, v in identity_of(settings, "training").items() if k not in _FREE_ON_RESUME}
-    progress = QuietProgress() if progress is None else progress
+    if settings.patience and crew.size > 1:
+        raise ConfigError(
+            f"training.patience = {settings.patience}: early stopping validates in one process; set training.epochs "
+            "for several processes, and training.patience = 0"
+        )
+    own = {k: v for k, v in identity_of(settings, "training").items() if k not in _FREE_ON_RESUME} | dict(
+        identity or {}
+    )
+    progress = QuietProgress() if progress is None or crew.rank else progress
     with ExitStack() as stack:
         stop = stack.enter_context(stop_signals())
-        folder = stack.enter_context(RunFolder(run_folder, {**own, **(identity or {})})) if run_folder else None
-        run = _Run(model, settings, progress, validate, folder, stop)
-        if folder and resume:
-            run.go_on_from(folder.load())
+        folder = stack.enter_context(RunFolder(run_folder, own, crew, attempt.launch)) if run_folder else None
+        run = _Run(model, settings, progress, validate, folder, stop, crew)
+        if folder and (resume or (attempt.number and folder.holds_own_launch())):
+            run.go_on_from(folder.load(model.own_rows()))
         elif folder and folder.holds_unfinished_run():
             progress.note(
                 f"an unfinished run in {run_folder} will be replaced; to go on with it, stop now and use --resume"
@@ -118,6 +132,7 @@ class _Run:
         validate: Callable[[], float] | None,
         folder: RunFolder | None,
         stop: StopRequest,
+        crew: Crew,
     ) -> None:
         self._model = model
         self._settings = settings
@@ -125,6 +140,7 @@ class _Run:
         self._validate = validate
         self._folder = folder
         self._stop = stop
+        self._crew = crew
         self._steps = model.steps_per_epoch
         self._schedule = CheckpointSchedule(settings.checkpoint_minutes)
         self._epoch = 0
@@ -258,15 +274,20 @@ class _Run:
 
         The last step of an epoch is no resting place unless a signal came: the epoch's end follows at once.
         """
-        asked = self._stop.signal_number is not None
         resting = at_epoch_end or self._step < self._steps
-        due = self._finished or asked or (resting and self._schedule.is_due(at_epoch_end=at_epoch_end))
+        due = self._finished or (resting and self._schedule.is_due(at_epoch_end=at_epoch_end))
+        number, due = self._agreed(due)
         if self._folder and due:
             self._write_checkpoint(self._folder)
-        number = self._stop.signal_number  # read again: it may have come while the checkpoint was written
-        if number is not None and (due or not self._folder):
+            number, _ = self._agreed(False)  # again: a signal may have come while the checkpoint was written
+        if number and (due or not self._folder):
             kept = f"go on with --resume from {self._folder.path}" if self._folder else "no run folder: nothing kept"
             raise TrainingInterrupted(f"training stopped by {signal_name(number)} after {self._where}; {kept}", number)
+
+    def _agreed(self, due: bool) -> tuple[int, bool]:
+        """The signal that asked any process to stop, 0 for none, and whether a checkpoint is due in any of them."""
+        most = self._crew.most(2 * (self._stop.signal_number or 0) + due)
+        return most // 2, most > 0
 
     def _write_checkpoint(self, folder: RunFolder) -> None:
         began = time.perf_counter()
@@ -281,6 +302,7 @@ class _Run:
                 seconds=self._seconds,
                 state=self._model.state(),
                 best_state=self._best_state,
+                rows=self._model.own_rows(),
             )
         )
         self._schedule.wrote(time.perf_counter() - began)

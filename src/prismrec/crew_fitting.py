@@ -1,0 +1,166 @@
+"""M2GRL trained by several processes: what each of them does, and how one process has others do it.
+
+    launcher   train_in_processes(job)        starts workers, shows what they tell, returns what they leave
+    worker     train_in_crew(job, crew)       reads its share, trains with the others, leaves its rows (`worker`)
+    torchrun   every process is a worker, and that of rank 0 goes on to the bundle (`pipeline.train_under_torchrun`)
+
+What they leave is the checkpoint of the finished run: every table in the shards of those who held its rows.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from numpy.typing import NDArray
+from pydantic import Field
+
+from prismrec.cluster.crew import Crew
+from prismrec.cluster.launch import launch
+from prismrec.cluster.process_group import attempt, own_threads
+from prismrec.config import Section
+from prismrec.data.prepared import load_prepared
+from prismrec.data.sharded.layout import is_sharded, read_manifest
+from prismrec.data.sharded.reader import read_shards
+from prismrec.data.training_data import TrainingData, training_data
+from prismrec.models.m2grl.config import M2GRLConfig
+from prismrec.models.m2grl.model import M2GRL
+from prismrec.models.m2grl.stored import StoredM2GRL
+from prismrec.models.m2grl.tables import SIDES
+from prismrec.retrieval.bundle import Bundle
+from prismrec.settings import Settings
+from prismrec.training.checkpoints import RunFolder
+from prismrec.training.interrupts import TrainingInterrupted
+from prismrec.training.log import TrainingLog
+from prismrec.training.loop import train as run_training
+from prismrec.training.progress import Progress
+from prismrec.training.replay import Replay
+
+JOB_FILE = "job.json"
+
+
+class Job(Section):
+    """What the workers are to do."""
+
+    prepared: str = Field(description="folder of the prepared data, sharded or not")
+    run_folder: str = Field(description="where checkpoints lie")
+    start: str = Field(default="", description="bundle to start from; empty = none")
+    resume: bool = Field(default=False, description="go on from the checkpoint in run_folder")
+    identity: dict[str, str] = Field(description="what makes this run this run")
+    settings: Settings = Field(description="of model, training and sharding")
+
+    def write(self, folder: Path) -> None:
+        """Lay it where workers look for it."""
+        (folder / JOB_FILE).write_text(self.model_dump_json())
+
+
+def read_job(folder: Path) -> Job:
+    """What `Job.write` wrote."""
+    return Job.model_validate_json((folder / JOB_FILE).read_text())
+
+
+def train_in_crew(job: Job, crew: Crew, progress: Progress | None = None) -> TrainingLog:
+    """What every process of a crew does.
+
+    Raises:
+        CrewError: another one is gone.
+        TrainingInterrupted: a signal stopped one of them, and so all.
+    """
+    settings = job.settings
+    training = settings.training
+    threads = 1 if training.deterministic else own_threads(training.threads)
+    _limit_torch(threads)
+    model = M2GRL(
+        settings.model, own_share(Path(job.prepared), settings.model, crew),
+        learning_rate=training.learning_rate, seed=training.seed, n_threads=threads,
+        implementation="torch", device=training.device, crew=crew, sharding=settings.sharding,
+    )  # fmt: skip
+    if job.start:
+        start = Bundle.open(job.start)
+        model.start_from(start.contents.vectors, by_side(start.contents.alignment))
+    return run_training(
+        model, training, run_folder=Path(job.run_folder), progress=progress, resume=job.resume,
+        identity=job.identity, crew=crew, attempt=attempt(),
+    )  # fmt: skip
+
+
+def train_in_processes(
+    job: Job, views: tuple[str, ...], job_folder: Path, progress: Progress
+) -> tuple[StoredM2GRL, TrainingLog]:
+    """Have `sharding.processes` workers on this machine do the job.
+
+    Args:
+        views: of the data, the item view first.
+        job_folder: emptied, for what launcher and workers tell each other.
+
+    Raises:
+        CrewError: a worker was lost more often than `sharding.restarts`.
+        PrismRecError: what a worker could not do.
+        TrainingInterrupted: Ctrl-C or SIGTERM; a checkpoint is left.
+    """
+    shutil.rmtree(job_folder, ignore_errors=True)
+    job_folder.mkdir(parents=True)
+    job.write(job_folder)
+    sharding = job.settings.sharding
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    threads = max(1, (job.settings.training.threads or cores) // sharding.processes)
+    try:
+        outcomes = launch(
+            job_folder, "prismrec.worker", sharding.processes, sharding.restarts, threads, Replay(progress).hear
+        )
+    finally:
+        progress.close()
+    for outcome in outcomes:
+        if outcome.signal_number:
+            raise TrainingInterrupted(outcome.message, outcome.signal_number)
+        raise outcome.error()
+    return left_by_crew(Path(job.run_folder), views)
+
+
+def left_by_crew(run_folder: Path, views: tuple[str, ...]) -> tuple[StoredM2GRL, TrainingLog]:
+    """The model and the log of a finished run, its tables put together on disk and memory-mapped."""
+    state, log = RunFolder(run_folder, {}).result(run_folder / "tables")
+    return StoredM2GRL(state, views), log
+
+
+def own_share(prepared: Path, config: M2GRLConfig, crew: Crew) -> TrainingData:
+    """What a process of the crew learns from.
+
+    Raises:
+        ConfigError: sharded data that hold other sequences than `model.sequences`.
+        ArtifactError: the folder is damaged.
+    """
+    if is_sharded(prepared):
+        wanted = [config.hard_view] if config.hard_negatives else []
+        return read_shards(prepared, crew.rank, crew.size, kind=config.sequences, item_nodes=wanted)
+    return training_data(load_prepared(prepared), config.sequences).share(crew.rank, crew.size)
+
+
+def sharded_fingerprint(prepared: Path) -> str:
+    """A digest of sharded data, from the digests in their manifest."""
+    return read_manifest(prepared).identity
+
+
+def by_side(matrices: Mapping[str, NDArray]) -> dict[str, NDArray]:
+    """The alignment matrices of a bundle as the model names them."""
+    return {f"{v}.alignment_{side}": stacked[i] for v, stacked in matrices.items() for i, side in enumerate(SIDES)}
+
+
+def _limit_torch(threads: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+
+
+__all__ = [
+    "Job",
+    "by_side",
+    "left_by_crew",
+    "own_share",
+    "read_job",
+    "sharded_fingerprint",
+    "train_in_crew",
+    "train_in_processes",
+]
