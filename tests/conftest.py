@@ -10,12 +10,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from prismrec.data.engines.settings import SparkSettings
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -96,3 +98,20 @@ def _run_crew(
     failed = [f"rank {rank}: {run.stderr}" for rank, run in enumerate(finished) if run.returncode]
     assert not (check and failed), "\n".join(failed)
     return finished
+
+
+@pytest.fixture(scope="session")
+def spark_settings() -> SparkSettings:
+    """Small and quick to start: Spark has one session per process, so every test that asks for it gets this one."""
+    quick = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"  # no time is spent on code that runs for seconds only
+    settings = {"spark.sql.shuffle.partitions": "2", "spark.driver.extraJavaOptions": quick}
+    return SparkSettings(master="local[2]", memory="1g", settings=settings)
+
+
+@pytest.fixture(scope="session")
+def spark(spark_settings: SparkSettings) -> Iterator[Any]:
+    """Ibis's connection to a real Spark on this machine; its process of Java ends with the tests."""
+    from prismrec.data.engines import spark_session
+
+    yield spark_session.connect(spark_settings)
+    spark_session.stop()
