@@ -54,9 +54,10 @@ class LocalTables:
             learn_rows(vectors, accumulated, ids, gradient, learning_rate)
             return
         distinct, sums = self._summed(ids, gradient)
-        remembered = accumulated[distinct] + sums.square().mean(1)
+        remembered = accumulated.index_select(0, distinct) + _mean_square(sums)
         accumulated[distinct] = remembered
-        moved = vectors[distinct].float() - learning_rate * sums * remembered.rsqrt()[:, None]
+        moved = vectors.index_select(0, distinct).float()
+        moved -= sums.mul_(learning_rate * remembered.rsqrt()[:, None])
         vectors[distinct] = rounded(moved, distinct, remembered, storage_of(vectors), self._device)
 
     def state(self) -> Mapping[str, NDArray[np.float32]]:
@@ -74,11 +75,13 @@ class LocalTables:
 
     def _summed(self, ids: Tensor, gradient: Tensor | TargetGradients) -> tuple[Tensor, Tensor]:
         """The distinct ids, and the sum of the gradients of each."""
-        rows = gradient if isinstance(gradient, self._device.torch.Tensor) else gradient.dense()
-        distinct, places = self._device.torch.unique(ids, return_inverse=True)
-        sums = self._device.zeros(len(distinct), rows.shape[1])
-        self._device.add_rows(sums, places, rows)
-        return distinct, sums
+        in_order, order = self._device.torch.sort(ids)
+        distinct, counts = self._device.torch.unique_consecutive(in_order, return_counts=True)
+        starts = counts.cumsum(0) - counts
+        if isinstance(gradient, self._device.torch.Tensor):
+            return distinct, self._device.weighted_sums(gradient, None, order, starts)
+        scales, owners = gradient.scales.index_select(0, order), gradient.owners().index_select(0, order)
+        return distinct, self._device.weighted_sums(gradient.sources, scales, owners, starts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +128,10 @@ _ADVICE = (
     "lower model.embedding_dim, store 16 bits (sharding.storage), spread the tables over more devices "
     "(train --processes), or keep them in host memory (sharding.placement)"
 )
+
+
+def _mean_square(rows: Tensor) -> Tensor:
+    return rows.norm(dim=1).square() / rows.shape[1]  # no square of every number written down
 
 
 def _brought(array: NDArray[np.float32], device: TorchDevice, storage: Storage) -> Tensor:

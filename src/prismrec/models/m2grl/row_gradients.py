@@ -44,11 +44,18 @@ class TargetGradients:
     anchor_of_pair: Tensor
     n_negatives: int
 
+    def owners(self) -> Tensor:
+        """(T,) int64 the place in `sources` of each target's anchor."""
+        import torch
+
+        anchors = torch.arange(len(self.sources), device=self.sources.device)
+        return torch.cat([self.anchor_of_pair, anchors.repeat_interleave(self.n_negatives)])
+
     def dense(self) -> Tensor:
         """(T, dim) float32, written out."""
         n_pairs, dim = len(self.anchor_of_pair), self.sources.shape[1]
         rows = self.scales.new_empty((len(self.scales), dim))
-        rows[:n_pairs] = self.scales[:n_pairs, None] * self.sources[self.anchor_of_pair]
+        rows[:n_pairs] = self.scales[:n_pairs, None] * self.sources.index_select(0, self.anchor_of_pair)
         of_negatives = rows[n_pairs:].view(len(self.sources), self.n_negatives, dim)
         of_negatives[:] = self.scales[n_pairs:].view(*of_negatives.shape[:2], 1) * self.sources[:, None]
         return rows

@@ -101,6 +101,22 @@ class TorchDevice:
                 f"{purpose} take {n_bytes / 1e9:.2f} GB, and {self.name} has {free / 1e9:.2f} GB free: {advice}"
             )
 
+    def weighted_sums(self, rows: Tensor, weights: Tensor | None, places: Tensor, starts: Tensor) -> Tensor:
+        """Sums of multiples of rows, none of the multiples written down, each in a fixed order.
+
+        Args:
+            rows: (n_rows, dim) float32.
+            weights: (n,) float32 multiples, or None for 1.
+            places: (n,) int64 of the rows that are added up, sum after sum.
+            starts: (n_sums,) int64 where in `places` each sum begins; an empty one is 0.
+
+        Returns:
+            (n_sums, dim) float32.
+        """
+        if not len(starts) or not rows.shape[1]:
+            return self.zeros(len(starts), rows.shape[1])
+        return self.torch.nn.functional.embedding_bag(places, rows, starts, mode="sum", per_sample_weights=weights)
+
     def add_rows(self, table: Tensor, rows: Tensor, values: Tensor) -> None:
         """Add (n, dim) values to rows of a table, also where a row occurs more than once."""
         if self.is_cuda:

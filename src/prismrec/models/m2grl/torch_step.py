@@ -49,10 +49,10 @@ def skip_gram(
     (n_anchors, dim), n_pairs = u.shape, part.n_pairs
     anchor = anchor_of_pair(part)
     v, n = rows[:n_pairs], rows[n_pairs:].view(n_anchors, part.n_negatives, dim)
-    positive = (u[anchor] * v).sum(1)  # (P,)
+    positive = (u.index_select(0, anchor) * v).sum(1)  # (P,)
     negative = torch.bmm(n, u[:, :, None]).squeeze(2)  # (A, K)
     if logit_offsets is not None:
-        added = logit_offsets[part.targets]
+        added = logit_offsets.index_select(0, part.targets)
         positive += added[:n_pairs]
         negative += added[n_pairs:].view(negative.shape)
     counts = _counts(part, anchor, device)
@@ -61,16 +61,15 @@ def skip_gram(
     pull = -weight * torch.sigmoid(-positive)
     push = weight * counts * torch.sigmoid(negative)
     gradient = torch.bmm(push[:, None], n).squeeze(1)
-    device.add_rows(gradient, anchor, pull[:, None] * v)
+    gradient += device.weighted_sums(v, pull, device.range(n_pairs), part.offsets[:-1])
     scales = torch.cat([pull, push.flatten()])
     return RowGradients(loss, gradient, TargetGradients(scales, u, anchor, part.n_negatives))
 
 
 def _counts(part: Part, anchor: Tensor, device: TorchDevice) -> Tensor:
     """(A, K) float32: how often each negative counts, its anchor's number of contexts; 0 where it is one of them."""
-    negatives = part.negatives
-    hits = device.zeros(*negatives.shape)
-    device.add_rows(hits, anchor, (negatives[anchor] == part.contexts[:, None]).float())
+    of_pair = part.negatives.index_select(0, anchor) == part.contexts[:, None]
+    hits = device.weighted_sums(of_pair.float(), None, device.range(len(anchor)), part.offsets[:-1])
     return (hits == 0) * part.offsets.diff()[:, None].float()
 
 
