@@ -4,13 +4,24 @@ import itertools
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from prismrec.errors import ResourceError
 from prismrec.models.m2grl.config import M2GRLConfig
-from prismrec.preflight import LINK_BYTES, SMALL_BYTES, Needs, check, require, training_needs
+from prismrec.preflight import (
+    LINK_BYTES,
+    SMALL_BYTES,
+    Needs,
+    check,
+    preparation_needs,
+    require,
+    rows_of,
+    training_needs,
+)
 from prismrec.resources import Disk, Memory, Resources
 from prismrec.sizing.storage import bundle_bytes, model_bytes, noise_bytes
 
@@ -167,3 +178,30 @@ def test_more_of_anything_never_needs_less():
     memory = np.array([need.memory_bytes for need in needs]).reshape(3, 2)
     assert (np.diff(memory, axis=0) > 0).all()
     assert (np.diff(memory, axis=1) > 0).all()
+
+
+# ---- what preparation needs ----
+
+
+def test_stages_of_a_long_log_need_disk():
+    needs = preparation_needs(10**9, 3)
+    assert needs.disk_bytes == {"stages": 13 * GB}
+    assert needs.job == "preparing 1 B clicks in 3 views"
+
+
+def test_what_an_earlier_run_left_is_not_needed_again():
+    assert preparation_needs(10**9, 3, written=12 * GB).disk_bytes == {"stages": GB}
+    assert preparation_needs(10**9, 3, written=20 * GB).disk_bytes == {"stages": 0}
+
+
+def test_too_little_disk_for_the_stages_is_told_before_they_begin(tmp_path):
+    with pytest.raises(ResourceError, match="for preparing 1 B clicks in 3 views: disk .* for stages: 13 GB needed"):  # noqa: RUF043
+        require(preparation_needs(10**9, 3), {}, machine(disks=disks(tmp_path, stages=10)))
+
+
+def test_rows_are_counted_by_the_footers_of_parquet_files(tmp_path):
+    for name, n in (("a.parquet", 3), ("b.parquet", 4)):
+        pq.write_table(pa.table({"x": range(n)}), tmp_path / name)
+    (tmp_path / "c.csv").write_text("x\n1\n")
+    (tmp_path / "damaged.parquet").write_bytes(b"PAR1")
+    assert rows_of(sorted(tmp_path.iterdir())) == 7

@@ -10,7 +10,7 @@ are certain), so that a shortage is a certain one; less than `COMFORT` of what i
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -37,6 +37,9 @@ FILES_PER_PROCESS = 64
 
 LINK_BYTES = 128_000_000
 """Of /dev/shm per device, through which NCCL links the devices of one machine (assumed; 1 GB for 8 is advised)."""
+
+LEAST_STAGE_BYTES, LEAST_VALUE_BYTES = 10, 1
+"""Of disk per click for the log between stages, and per value of each view: half of what was measured."""
 
 SHORTEST_ID = 4
 """Bytes of an id, at least."""
@@ -158,6 +161,40 @@ def training_needs(
     )
 
 
+def preparation_needs(n_rows: int, n_views: int, *, written: int = 0) -> Needs:
+    """What staged preparation writes, the least of it.
+
+    Args:
+        n_rows: of the log, where that is known before it is read (`rows_of`).
+        n_views: the item view included.
+        written: bytes that an earlier run left in the stages.
+
+    Returns:
+        with the place "stages".
+    """
+    least = n_rows * (LEAST_STAGE_BYTES + LEAST_VALUE_BYTES * n_views)
+    return Needs(
+        job=f"preparing {show_count(n_rows)} clicks in {n_views} view{'s' if n_views > 1 else ''}",
+        disk_bytes={"stages": max(0, least - written)},
+        advice="name a folder on a larger disk",
+    )
+
+
+def rows_of(files: Iterable[Path]) -> int:
+    """Rows of the Parquet files among these, by their footers; of other files nobody knows before they are read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = 0
+    for path in files:
+        if path.suffix == ".parquet":
+            try:
+                rows += pq.read_metadata(path).num_rows
+            except (OSError, pa.ArrowException):
+                continue  # reading tells what is wrong with it
+    return rows
+
+
 def _memory(needs: Needs, there: Resources) -> Iterator[Finding]:
     if there.memory is not None:
         what = f"memory (as {there.memory.source} says)"
@@ -214,4 +251,15 @@ def _compared(name: str, what: str, needed: int, there: int, remedy: str) -> Ite
         yield Finding("warning", name, needed, there, f"{figures}: it just fits")
 
 
-__all__ = ["COMFORT", "SMALL_BYTES", "SMALL_FILES", "Finding", "Needs", "check", "require", "training_needs"]
+__all__ = [
+    "COMFORT",
+    "SMALL_BYTES",
+    "SMALL_FILES",
+    "Finding",
+    "Needs",
+    "check",
+    "preparation_needs",
+    "require",
+    "rows_of",
+    "training_needs",
+]

@@ -14,6 +14,7 @@ from prismrec.sizing.stages import (
     checkpoint,
     effective_cores,
     gpu_floor,
+    gpu_seconds,
     preparation,
     processor_seconds,
     query_seconds,
@@ -88,6 +89,14 @@ def test_eight_machines_are_bound_by_the_network():
     figure = gpu_floor(SMALL, MANY_GPUS)
     assert figure.value == pytest.approx(2 * rows_per_epoch(SMALL) / 64 * 7 / 8 * 520 / 50e9)
     assert "network" in figure.how
+
+
+def test_rows_from_the_same_machine_travel_inside_it():
+    memory, links, network = gpu_seconds(SMALL, MANY_GPUS).values()
+    rows = 2 * rows_per_epoch(SMALL) / 64
+    assert memory == pytest.approx(rows * 520 / 4.8e12)
+    assert links == pytest.approx(rows * (1 / 8 - 1 / 64) * 520 / 450e9)
+    assert network == pytest.approx(rows * 7 / 8 * 520 / 50e9)
 
 
 def test_fifty_seven_billion_pairs_have_a_floor_below_ten_minutes_on_one_gpu():

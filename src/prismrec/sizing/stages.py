@@ -120,16 +120,26 @@ def processor_seconds(job: Job, layout: Layout) -> Figure:
 
 def gpu_floor(job: Job, layout: Layout) -> Figure:
     """The longest of three: device memory, links within a machine, network between machines."""
+    seconds = gpu_seconds(job, layout)
+    slowest = max(seconds, key=lambda what: seconds[what])
+    return Figure(seconds[slowest], "floor", f"{slowest} a device")
+
+
+def gpu_seconds(job: Job, layout: Layout) -> dict[str, float]:
+    """Seconds that each of the three is busy for all epochs, were it alone and at the speed of its data sheet.
+
+    Of R devices on M machines each moves 1 / R of the rows; of these 1 - 1 / M come from another machine, and
+    1 / M - 1 / R from another device of the same.
+    """
     rows = job.epochs * rows_per_epoch(job) / layout.workers
-    memory = rows * row_bytes(job.dim, job.storage) / rates.GPU_BANDWIDTH.value
     away = travelling_share(layout.machines)
     inside = travelling_share(layout.workers) - away
-    links = rows * inside * travelling_bytes(job.dim) / rates.GPU_LINK.value
-    network = rows * away * travelling_bytes(job.dim) / rates.GPU_NETWORK.value
-    seconds, what = max(
-        (memory, "device memory at 4.8 TB/s"), (links, "NVLink at 450 GB/s"), (network, "network at 50 GB/s")
-    )
-    return Figure(seconds, "floor", f"{what} a device")
+    travelling = rows * travelling_bytes(job.dim)
+    return {
+        "device memory at 4.8 TB/s": rows * row_bytes(job.dim, job.storage) / rates.GPU_BANDWIDTH.value,
+        "NVLink at 450 GB/s": inside * travelling / rates.GPU_LINK.value,
+        "network at 50 GB/s": away * travelling / rates.GPU_NETWORK.value,
+    }
 
 
 def checkpoint(job: Job, layout: Layout) -> Stage:
@@ -196,6 +206,7 @@ __all__ = [
     "checkpoint",
     "effective_cores",
     "gpu_floor",
+    "gpu_seconds",
     "preparation",
     "processor_seconds",
     "query_seconds",
