@@ -9,11 +9,14 @@ What they leave is the checkpoint of the finished run: every table in the shards
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -21,7 +24,8 @@ from prismrec.cluster.crew import Crew
 from prismrec.cluster.launch import launch
 from prismrec.cluster.process_group import attempt, own_threads
 from prismrec.config import Section
-from prismrec.data.prepared import load_prepared
+from prismrec.data.prepared import PreparedData, load_prepared
+from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.sharded.layout import is_sharded, read_manifest
 from prismrec.data.sharded.reader import read_shards
 from prismrec.data.training_data import TrainingData, training_data
@@ -138,9 +142,27 @@ def own_share(prepared: Path, config: M2GRLConfig, crew: Crew) -> TrainingData:
     return training_data(load_prepared(prepared), config.sequences).share(crew.rank, crew.size)
 
 
-def sharded_fingerprint(prepared: Path) -> str:
-    """A digest of sharded data, from the digests in their manifest."""
-    return read_manifest(prepared).identity
+def identity_of_prepared(prepared: Path) -> str:
+    """A digest of the data in a folder: of sharded ones from the digests in their manifest, none of them read."""
+    if not is_sharded(prepared):
+        return fingerprint_of(load_prepared(prepared))
+    files = read_manifest(prepared).files
+    return hashlib.sha256(json.dumps(sorted((name, file.sha256) for name, file in files.items())).encode()).hexdigest()
+
+
+def fingerprint_of(data: PreparedData) -> str:
+    """A digest of everything training reads: two runs share it only where they learn from the same data."""
+    digest = hashlib.sha256()
+    for view in data.view_names:
+        sequences, nodes = data.view_sessions(view), data.nodes(view)
+        edges = [] if view == ITEM_VIEW else [data.views[view].item_nodes.values, data.views[view].item_nodes.offsets]
+        for array in (sequences.values, sequences.offsets, nodes.counts, *edges):
+            digest.update(np.ascontiguousarray(array).data)
+        for buffer in nodes.ids.buffers():
+            digest.update(b"" if buffer is None else buffer)
+    for array in (data.histories.values, data.histories.offsets):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def by_side(matrices: Mapping[str, NDArray]) -> dict[str, NDArray]:
@@ -157,10 +179,11 @@ def _limit_torch(threads: int) -> None:
 __all__ = [
     "Job",
     "by_side",
+    "fingerprint_of",
+    "identity_of_prepared",
     "left_by_crew",
     "own_share",
     "read_job",
-    "sharded_fingerprint",
     "train_in_crew",
     "train_in_processes",
 ]

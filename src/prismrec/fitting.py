@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from prismrec.crew_fitting import Job, by_side, train_in_processes
+from prismrec.crew_fitting import Job, by_side, fingerprint_of, identity_of_prepared, train_in_processes
 from prismrec.data.prepared import PreparedData, save_prepared
 from prismrec.data.schema import ITEM_VIEW, Interactions, ItemTable
 from prismrec.data.sequences import Sequences
@@ -95,7 +94,8 @@ def fit(
     settings = as_run(settings)
     for line in too_little_for(data, settings, run_folder):
         progress.note(line)
-    identity = run_identity(settings, fingerprint_of(data), start)
+    digest = fingerprint_of(data) if prepared is None else identity_of_prepared(prepared)
+    identity = run_identity(settings, digest, start)
     if settings.sharding.processes > 1:
         return _fit_in_processes(data, settings, start, identity, run_folder, resume, progress, prepared)
     training = settings.training
@@ -137,6 +137,13 @@ def as_run(settings: Settings) -> Settings:
         )
     training = settings.training.model_copy(update={"implementation": "torch"})
     return settings.model_copy(update={"training": training})
+
+
+def for_crew(settings: Settings, n_processes: int) -> Settings:
+    """The settings of a crew of so many processes, whatever they say of that: torchrun was told how many."""
+    sharding = settings.sharding.model_copy(update={"processes": n_processes})
+    training = settings.training.model_copy(update={"implementation": "torch"})
+    return as_run(settings.model_copy(update={"sharding": sharding, "training": training}))
 
 
 def run_identity(settings: Settings, data_fingerprint: str, start: Bundle | None) -> dict[str, str]:
@@ -314,21 +321,6 @@ def validation_score(recommender: Recommender, queries: Queries, data: PreparedD
     return total / max(1, len(queries.truths.values))
 
 
-def fingerprint_of(data: PreparedData) -> str:
-    """A digest of everything training reads: two runs share it only where they learn from the same data."""
-    digest = hashlib.sha256()
-    for view in data.view_names:
-        sequences, nodes = data.view_sessions(view), data.nodes(view)
-        edges = [] if view == ITEM_VIEW else [data.views[view].item_nodes.values, data.views[view].item_nodes.offsets]
-        for array in (sequences.values, sequences.offsets, nodes.counts, *edges):
-            digest.update(np.ascontiguousarray(array).data)
-        for buffer in nodes.ids.buffers():
-            digest.update(b"" if buffer is None else buffer)
-    for array in (data.histories.values, data.histories.offsets):
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
 __all__ = [
     "HISTORY_LENGTHS",
     "RECENCY_DECAYS",
@@ -337,6 +329,7 @@ __all__ = [
     "as_run",
     "fingerprint_of",
     "fit",
+    "for_crew",
     "query_space",
     "run_identity",
     "settled",

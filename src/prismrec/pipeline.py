@@ -19,9 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from prismrec.cluster.process_group import process_group
+from prismrec.crew_fitting import Job, identity_of_prepared, left_by_crew, train_in_crew
 from prismrec.data.prepared import PreparedData
+from prismrec.data.sharded.reader import open_prepared
 from prismrec.errors import ArtifactError, ConfigError
-from prismrec.fitting import Fitted, fingerprint_of, fit, tuned_on_last_items
+from prismrec.fitting import Fitted, as_run, fingerprint_of, fit, for_crew, run_identity, tuned_on_last_items
 from prismrec.inputs import keep_quarantine, prepare_log, read_tables
 from prismrec.models.m2grl.tables import SIDES
 from prismrec.retrieval.blend import QuerySettings
@@ -99,6 +102,7 @@ def train_prepared(
     resume: bool = False,
     evaluation: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    prepared: Path | None = None,
 ) -> Bundle:
     """From prepared data to a bundle on disk, with the query settings of `start`, or those of the settings.
 
@@ -108,6 +112,7 @@ def train_prepared(
         path: as for `train`.
         start: warm start; `data` must have been prepared on it.
         resume, evaluation, progress: as for `train`.
+        prepared: the folder that `data` were read from, where there is one: several processes then read it too.
 
     Raises:
         ConfigError: the data were not prepared on `start`, or the settings contradict the data.
@@ -116,9 +121,59 @@ def train_prepared(
     refuse_foreign(path, MANIFEST)
     if start is not None:
         _check_prepared_on(start, data)
-    fitted = fit(data, settings, start=start, run_folder=run_folder_of(path), resume=resume, progress=progress)
+    fitted = fit(
+        data, settings, start=start, run_folder=run_folder_of(path), resume=resume, progress=progress, prepared=prepared
+    )
     query = settings.query if start is None else start.contents.query
     return _finish(path, contents_of(fitted, settings, query, evaluation=evaluation))
+
+
+def train_under_torchrun(
+    settings: Settings,
+    prepared: Path,
+    path: str | Path,
+    *,
+    start: Bundle | None = None,
+    resume: bool = False,
+    evaluation: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Bundle | None:
+    """What each process that torchrun started does: train with the others; that of rank 0 writes the bundle.
+
+    Args:
+        prepared: a folder of prepared data, sharded or not, that every process sees.
+        path: where the bundle goes, on a file system that every process sees.
+        start, resume, evaluation, progress: as for `train_prepared`.
+
+    Returns:
+        the bundle in the process of rank 0, None in the others.
+
+    Raises:
+        CrewError: another process is gone.
+        ConfigError, ArtifactError, TrainingInterrupted: as for `train_prepared`.
+    """
+    path = Path(path)
+    with process_group(settings.training.device, settings.sharding.timeout_seconds) as crew:
+        refuse_foreign(path, MANIFEST)
+        settings = for_crew(settings, crew.size)
+        job = Job(
+            prepared=str(prepared),
+            run_folder=str(run_folder_of(path)),
+            start="" if start is None else str(start.path),
+            resume=resume,
+            identity=run_identity(settings, identity_of_prepared(prepared), start),
+            settings=settings,
+        )
+        train_in_crew(job, crew, progress)
+        crew.wait()
+    if crew.rank:
+        return None
+    data = open_prepared(prepared, settings.model.sequences)
+    if start is not None:
+        _check_prepared_on(start, data)
+    model, log = left_by_crew(run_folder_of(path), data.view_names)
+    query = settings.query if start is None else start.contents.query
+    return _finish(path, contents_of(Fitted(model, data, log), settings, query, evaluation=evaluation))
 
 
 def _finish(path: Path, contents: BundleContents) -> Bundle:
@@ -165,7 +220,7 @@ def contents_of(
         alignment=_by_view(fitted.model.alignments()),
         item_columns=data.item_columns,
         query=query,
-        config=settings.model_dump(mode="json"),
+        config=as_run(settings).model_dump(mode="json"),
         seed=settings.training.seed,
         data_fingerprint=fingerprint_of(data),
         metrics=metrics or {},
@@ -181,4 +236,4 @@ def _by_view(matrices: Mapping[str, NDArray]) -> dict[str, NDArray]:
     return {view: np.stack([matrices[f"{view}.alignment_{side}"] for side in SIDES]) for view in views}
 
 
-__all__ = ["contents_of", "has_checkpoint", "run_folder_of", "train", "train_prepared"]
+__all__ = ["contents_of", "has_checkpoint", "run_folder_of", "train", "train_prepared", "train_under_torchrun"]

@@ -43,6 +43,9 @@ def train(
     prepared: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Train on what `prismrec prepare` wrote (implies --no-tune).")
     ] = None,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Train in so many processes of this machine (needs the extra cluster).")
+    ] = None,
     evaluation: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="What `prismrec evaluate -o` wrote, to be shown with the bundle."),
@@ -61,9 +64,10 @@ def train(
 
     Example: `prismrec train shop.toml -o bundle --set training.epochs=10`
     """
-    from prismrec.data.prepared import load_prepared
+    from prismrec.cluster.process_group import started_by_torchrun
+    from prismrec.data.sharded.reader import open_prepared
     from prismrec.pipeline import train as run
-    from prismrec.pipeline import train_prepared
+    from prismrec.pipeline import train_prepared, train_under_torchrun
     from prismrec.retrieval.bundle import Bundle
     from prismrec.settings import read_settings
     from prismrec.training.progress import make_progress
@@ -71,13 +75,21 @@ def train(
     if prepared is not None and tune:
         raise typer.BadParameter("prepared data no longer tell users' last clicks: drop it", param_hint="--tune")
     document = None if evaluation is None else read_evaluation(evaluation)
-    settings = read_settings(config, overrides or ())
+    settings = read_settings(config, [*(overrides or ()), *([f"sharding.processes={processes}"] if processes else [])])
     base = None if start is None else Bundle.open(start)
     watcher = make_progress(progress.value)
-    if prepared is not None:
-        data = load_prepared(prepared)
+    bundle: Bundle | None
+    if started_by_torchrun():
+        bundle = train_under_torchrun(
+            settings, _prepared_for_torchrun(prepared, processes), output,
+            start=base, resume=resume, evaluation=document, progress=watcher,
+        )  # fmt: skip
+        if bundle is None:
+            return  # the process of rank 0 has it, and says so
+    elif prepared is not None:
+        data = open_prepared(prepared, settings.model.sequences)
         bundle = train_prepared(
-            data, settings, output, start=base, resume=resume, evaluation=document, progress=watcher
+            data, settings, output, start=base, resume=resume, evaluation=document, progress=watcher, prepared=prepared
         )
     else:
         bundle = run(
@@ -91,6 +103,17 @@ def train(
     show(f"{output}: {len(bundle.items):,} items, views {', '.join(bundle.views)}")
     show(f"Next: prismrec similar {output} {first}")
     show(f"      prismrec recommend {output} --history {first}")
+
+
+def _prepared_for_torchrun(prepared: Path | None, processes: int | None) -> Path:
+    if processes is not None:
+        raise typer.BadParameter("torchrun has started the processes already: drop it", param_hint="--processes")
+    if prepared is None:
+        raise ConfigError(
+            "under torchrun every process would prepare the data: run `prismrec prepare CONFIG -o DIR --shards N`, "
+            "then `torchrun ... -m prismrec train CONFIG --prepared DIR -o BUNDLE`"
+        )
+    return prepared
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:

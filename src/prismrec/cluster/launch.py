@@ -98,10 +98,9 @@ def _why(folder: Path, code: int) -> str:
     """What the agent knows of the lost workers, else the end of what was written to standard error."""
     told = folder / "agent.json"
     if told.exists():
-        lost = json.loads(told.read_text())
-        return "; ".join(
-            f"rank {rank} {_ending(int(end))}" for rank, end in sorted(lost.items(), key=lambda x: int(x[0]))
-        )
+        ends: dict[str, int] = json.loads(told.read_text())
+        lost = {rank: end for rank, end in ends.items() if end != -signal.SIGTERM} or ends  # that is the agent's doing
+        return "; ".join(f"rank {rank} {_ending(end)}" for rank, end in sorted(lost.items(), key=lambda x: int(x[0])))
     lines = (folder / "errors.log").read_text(errors="replace").splitlines()
     last = " | ".join(lines[-_LINES_SHOWN:]) or "nothing was said"
     return f"the agent {_ending(code)}: {last}"
