@@ -1,13 +1,24 @@
 """Tables named in the settings or passed by hand, and graphs, as training data."""
 
+import os
+import shutil
+
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from prismrec.errors import ConfigError, DataError
-from prismrec.inputs import keep_quarantine, open_tables, prepare_edges, prepare_log, read_tables, reading_notes
+from prismrec.errors import ConfigError, DataError, ResourceError
+from prismrec.inputs import (
+    keep_quarantine,
+    open_tables,
+    prepare_edges,
+    prepare_log,
+    prepare_shards,
+    read_tables,
+    reading_notes,
+)
 from prismrec.settings import build_settings
 
 CLICKS = {
@@ -79,3 +90,24 @@ def test_edges_that_are_none_are_an_error(tmp_path):
     (tmp_path / "edges.txt").write_text("x\ny\n")
     with pytest.raises(DataError, match="expected source, target and perhaps a weight"):
         prepare_edges(tmp_path / "edges.txt", build_settings({}))
+
+
+def test_a_log_whose_stages_cannot_fit_is_refused_before_it_is_read(tmp_path):
+    rows, log = 50_000_000, tmp_path / "log"
+    log.mkdir()
+    pq.write_table(pa.table({"x": pa.nulls(rows)}), log / "0.parquet", row_group_size=rows)
+    for number in range(shutil.disk_usage(tmp_path).free // (11 * rows) + 10):
+        os.link(log / "0.parquet", log / f"{number + 1}.parquet")  # one small file, many rows
+    settings = build_settings({"data": {"interactions": str(log)}})
+    with pytest.raises(ResourceError, match="for preparing .* clicks in 1 view: disk .* for stages: .* needed"):  # noqa: RUF043
+        prepare_shards(settings, tmp_path / "prepared", 2, tell=print)
+    assert not (tmp_path / "prepared.stages").exists()
+
+
+def test_shards_that_are_there_are_kept_whatever_the_disk_has(tmp_path):
+    pq.write_table(pa.table(CLICKS), tmp_path / "clicks.parquet")
+    settings = build_settings({"data": {"interactions": str(tmp_path / "clicks.parquet")}})
+    told: list[str] = []
+    first = prepare_shards(settings, tmp_path / "prepared", 2, tell=told.append)
+    assert prepare_shards(settings, tmp_path / "prepared", 2, tell=told.append) == first
+    assert told[-1].endswith("whole, kept from the earlier run")

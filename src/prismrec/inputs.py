@@ -17,12 +17,14 @@ from prismrec.data.reading import read_interactions, read_items
 from prismrec.data.schema import USERS, Interactions, ItemTable
 from prismrec.data.sessions import clean
 from prismrec.data.sharded.job import ShardJob, Tables, file_identity
-from prismrec.data.sharded.layout import ShardManifest
+from prismrec.data.sharded.layout import ShardManifest, is_sharded
 from prismrec.data.sharded.preparation import prepare_sharded
+from prismrec.data.sources import files_of
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError
 from prismrec.graphs.edge_list import read_edge_list
 from prismrec.graphs.prepared_graph import prepare_graph
+from prismrec.preflight import preparation_needs, require, rows_of
 from prismrec.retrieval.bundle import Bundle
 from prismrec.settings import DataSettings, Settings
 
@@ -135,6 +137,7 @@ def prepare_shards(
     Raises:
         ConfigError, DataError: as for `open_tables` and `prepare_log`.
         ArtifactError: `folder` holds something else, the disk is full, or another process works there.
+        ResourceError: the disk is certain to become full.
     """
     data, backend = settings.data, connect_engine(settings)
     if not data.interactions:
@@ -142,12 +145,28 @@ def prepare_shards(
     job = ShardJob(
         folder, shards, settings.model.sequences, settings.sessions, settings.views, _vocabularies(start), keep_stages
     )
+    for line in _disk_warnings(settings, job):
+        tell(line)
     tables = Tables(
         open=lambda: open_tables(settings, connection=backend),
         interactions=file_identity(data.interactions, data),
         items=file_identity(data.items, data) if data.items else "",
     )
     return prepare_sharded(tables, backend, job, tell)
+
+
+def _disk_warnings(settings: Settings, job: ShardJob) -> list[str]:
+    """Pre-flight of the stages, where the rows of the log are known before it is read.
+
+    A folder that is there already may be the very one that is asked for: then nothing is written.
+    """
+    source, stages = settings.data.interactions, job.stages_folder
+    if is_sharded(job.folder):
+        return []
+    n_rows = 0 if "://" in source else rows_of(files_of(source))
+    written = sum(path.stat().st_size for path in stages.rglob("*") if path.is_file())
+    needs = preparation_needs(n_rows, 1 + len(job.views), written=written)
+    return [finding.message for finding in require(needs, {"stages": stages})]
 
 
 def _vocabularies(start: Bundle | None) -> dict[str, Vocabulary]:
