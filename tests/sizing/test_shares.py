@@ -8,6 +8,7 @@ from prismrec.data.training_data import TrainingData, edges_of
 from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.models.m2grl.model import M2GRL
 from prismrec.models.m2grl.sharding import ShardingSettings
+from prismrec.sizing import rates
 from prismrec.sizing.job import Job
 from prismrec.sizing.layout import EIGHT_GPUS, LAPTOP, MANY_GPUS, Layout
 from prismrec.sizing.shares import (
@@ -18,6 +19,7 @@ from prismrec.sizing.shares import (
     is_staged,
     preparation_disk_bytes,
     prepared_bytes,
+    program_bytes,
     replicated_bytes,
     sequences_share,
     table_share,
@@ -86,12 +88,14 @@ def test_a_device_knows_twelve_bytes_of_a_node_and_has_its_edges_and_orders():
 def test_without_devices_a_machine_holds_its_processes():
     layout = Layout(processes=3)
     assert training_machine_bytes(JOB, layout) == 3 * training_process_bytes(JOB, layout)
-    alone = table_share(JOB, 1) + replicated_bytes(JOB) + examples_share(JOB, 1)
+    alone = table_share(JOB, 1) + replicated_bytes(JOB) + examples_share(JOB, 1) + rates.PROGRAM.value
     assert training_process_bytes(JOB, LAPTOP) == alone
 
 
 def test_with_devices_a_machine_holds_sequences_and_the_devices_hold_the_rows():
-    assert training_machine_bytes(JOB, EIGHT_GPUS) == 8 * (replicated_bytes(JOB) + sequences_share(JOB, 8))
+    assert training_machine_bytes(JOB, EIGHT_GPUS) == 8 * (
+        replicated_bytes(JOB) + sequences_share(JOB, 8) + rates.TORCH_PROGRAM.value
+    )
     rows = table_share(JOB, 8) + exchange_share(JOB, 8)
     assert training_process_bytes(JOB, EIGHT_GPUS) == rows + device_bytes(JOB, 8)
 
@@ -115,3 +119,8 @@ def test_stages_add_the_log_twice_and_the_rows_that_are_shuffled():
 def test_long_logs_and_several_readers_are_prepared_in_stages():
     long = JOB.model_copy(update={"clicks": 100_000_001})
     assert [is_staged(JOB, LAPTOP), is_staged(long, LAPTOP), is_staged(JOB, MANY_GPUS)] == [False, True, True]
+
+
+def test_several_processes_and_devices_load_torch():
+    layouts = (LAPTOP, Layout(processes=2), Layout(machines=2), EIGHT_GPUS)
+    assert [program_bytes(layout) / 1e9 for layout in layouts] == [0.26, 0.62, 0.62, 0.62]

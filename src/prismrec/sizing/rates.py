@@ -72,6 +72,12 @@ SHARDED_ROWS = Rate(
 )
 """The same where several processes share the tables: by torch, one thread each."""
 
+PROGRAM = Rate(
+    0.26e9, "bytes per process", "measured", "benchmarks/bench_scale_training.py, numba, nearly without data"
+)
+TORCH_PROGRAM = Rate(0.62e9, "bytes per process", "measured", "the same with torch; without CUDA")
+"""What a training process holds before it has data: libraries and compiled code."""
+
 CODES = Rate(24e6, "numbers per second", "measured", "docs/benchmarks.md, index: 200,000 x 194 in 1.6 s on 2 cores")
 """Building the 4-bit codes of a bundle."""
 
@@ -104,11 +110,13 @@ __all__ = [
     "PREPARATION",
     "PREPARATION_BASE",
     "PREPARATION_MEMORY",
+    "PROGRAM",
     "ROWS",
     "SCAN",
     "SHARDED_ROWS",
     "STAGED_PREPARATION",
     "STAGES_OF_THE_LOG",
+    "TORCH_PROGRAM",
     "USABLE_GPU_MEMORY",
     "Provenance",
     "Rate",

@@ -93,18 +93,23 @@ def exchange_share(job: Job, workers: int) -> float:
     return exchange_bytes(ANCHORS_PER_UPDATE / workers * (1 + m + job.negatives), job.dim)
 
 
+def program_bytes(layout: Layout) -> float:
+    """What a process holds before it has data; several processes, and devices, need torch."""
+    return (rates.TORCH_PROGRAM if layout.gpus or layout.workers > 1 else rates.PROGRAM).value
+
+
 def training_process_bytes(job: Job, layout: Layout) -> float:
     """What one process holds: of its device where there are GPUs, else of main memory."""
     rows = table_share(job, layout.workers) + exchange_share(job, layout.workers)
     if layout.gpus:
         return rows + device_bytes(job, layout.workers)
-    return rows + replicated_bytes(job) + examples_share(job, layout.workers)
+    return rows + replicated_bytes(job) + examples_share(job, layout.workers) + program_bytes(layout)
 
 
 def training_machine_bytes(job: Job, layout: Layout) -> float:
     """What the processes of one machine hold in main memory."""
     if layout.gpus:
-        return layout.gpus * (replicated_bytes(job) + sequences_share(job, layout.workers))
+        return layout.gpus * (replicated_bytes(job) + sequences_share(job, layout.workers) + program_bytes(layout))
     return layout.processes * training_process_bytes(job, layout)
 
 
@@ -118,6 +123,7 @@ __all__ = [
     "is_staged",
     "preparation_disk_bytes",
     "prepared_bytes",
+    "program_bytes",
     "replicated_bytes",
     "sequences_share",
     "table_share",

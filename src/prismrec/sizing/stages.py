@@ -92,9 +92,9 @@ def training(job: Job, layout: Layout) -> Stage:
     """All epochs: per process its share of the tables, what all of them know, and its examples."""
     if layout.gpus:
         how = "share of tables, accumulators and edges, noise of every node, exchange buffers"
-        machine, seconds = "sequences, noise and counts of its processes", gpu_floor(job, layout)
+        machine, seconds = "sequences, noise, counts and programs of its processes", gpu_floor(job, layout)
     else:
-        how = "share of tables, accumulators and examples, noise of every node"
+        how = "share of tables, accumulators and examples, noise of every node, the program itself (measured)"
         machine, seconds = "all its processes", processor_seconds(job, layout)
     return Stage(
         "training",
