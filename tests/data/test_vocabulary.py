@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from prismrec.data import vocabulary as vocabulary_module
 from prismrec.data.vocabulary import Vocabulary, id_array
 from prismrec.errors import ArtifactError, DataError, UnknownIdError
 
@@ -65,6 +66,19 @@ def test_look_ups_one_by_one_and_together_agree_with_a_dict(ids, asked):
     expected = [places.get(i, -1) for i in asked]
     assert [vocabulary.find(i) for i in asked] == expected
     assert vocabulary.indices_of(asked).tolist() == expected
+
+
+@given(st.lists(st.integers(0, 60), max_size=40), st.sampled_from([0, 1, 4, 10**6]), st.booleans())
+def test_many_ids_are_found_whichever_side_is_hashed(asked, few, as_text):
+    ids = [i for i in range(59, -1, -1) if i % 3]
+    kind = str if as_text else int
+    vocabulary = Vocabulary.from_ids([kind(i) for i in ids])
+    array = pa.array([kind(i) if i else None for i in asked], pa.string() if as_text else pa.int64())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vocabulary_module, "_FEW", few)
+        found = vocabulary.indices_of(array)
+    assert found.dtype == np.int64
+    assert found.tolist() == [ids.index(i) if i in ids else -1 for i in asked]
 
 
 @given(st.lists(INT64 | UINT64, max_size=12))
