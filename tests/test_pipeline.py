@@ -239,6 +239,23 @@ def test_early_stopping_without_validation_data_is_refused(shop):
 # ---- bundles ----
 
 
+class Hears(QuietProgress):
+    """Keeps what training says."""
+
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def test_training_says_on_what_it_computes(fitted):
+    pytest.importorskip("torch")
+    heard = Hears()
+    fit(fitted.data, settings_with("training.implementation=torch", "training.epochs=1"), progress=heard)
+    assert "computing on cpu with torch" in heard.notes
+
+
 def test_a_bundle_holds_the_model_its_ids_and_where_it_comes_from(fitted):
     model = fitted[0]
     settings = settings_with()

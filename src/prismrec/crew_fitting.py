@@ -84,6 +84,9 @@ def train_in_crew(job: Job, crew: Crew, progress: Progress | None = None) -> Tra
     if job.start:
         start = Bundle.open(job.start)
         model.start_from(start.contents.vectors, by_side(start.contents.alignment))
+    if progress is not None:
+        for line in model.notes:
+            progress.note(line)
     return run_training(
         model, training, run_folder=Path(job.run_folder), progress=progress, resume=job.resume,
         identity=job.identity, crew=crew, attempt=attempt(),

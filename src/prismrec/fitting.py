@@ -107,6 +107,8 @@ def fit(
     )  # fmt: skip
     if start is not None:
         model.start_from(start.contents.vectors, by_side(start.contents.alignment))
+    for line in model.notes:
+        progress.note(line)
 
     validate = None
     if validation is not None:

@@ -1,6 +1,7 @@
 """One device of torch: tensors on it, sums by row, and no fallback that is not said."""
 
 import importlib.util
+import os
 
 import numpy as np
 import pytest
@@ -142,6 +143,23 @@ def test_triton_on_a_cpu_needs_its_interpreter(monkeypatch):
         TorchDevice("cpu", kernels="triton")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     assert TorchDevice("cpu", kernels="triton").has_triton
+
+
+def test_deterministic_cuda_gives_cublas_the_workspace_that_it_asks_for(pretended_cuda, monkeypatch):
+    monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", "to be removed")  # so that what follows is undone
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG")
+    TorchDevice("cuda")
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    TorchDevice("cuda", deterministic=True)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+
+
+def test_numbered_device_becomes_the_current_one(pretended_cuda, monkeypatch):
+    chosen = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    TorchDevice("cuda:1")
+    TorchDevice("cuda")
+    assert chosen == [torch.device("cuda:1")]
 
 
 def test_what_does_not_fit_is_refused_with_both_figures_and_advice(pretended_cuda):

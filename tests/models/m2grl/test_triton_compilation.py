@@ -20,7 +20,7 @@ from prismrec.models.m2grl import triton_rows, triton_step
 
 POINTERS = {
     "source": None, "target": None, "table": None, "anchors": "*i64", "targets": "*i64", "offsets": "*i64",
-    "in_order": "*i64", "order": "*i64", "owner": "*i64", "weight": "fp32", "rate": "fp32",
+    "in_order": "*i32", "order": "*i64", "owner": "*i64", "weight": "fp32", "rate": "fp32",
     "n": "i32", "n_pairs": "i32", "n_negatives": "i32",
 }
 

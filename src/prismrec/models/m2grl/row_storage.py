@@ -28,8 +28,8 @@ DROPPED_BITS: dict[Storage, int] = {"fp32": 0, "fp16": 13, "bf16": 16}
 
 SMALLEST_NORMAL_HALF = 2.0**-14
 
-_MULTIPLY_1, _MULTIPLY_2, _LOW_32 = 0x7FEB352D, 0x846CA68B, 0xFFFFFFFF
-_ROW_FACTOR = 0x9E3779B1
+_SIGNED = 1 << 32
+_MULTIPLY_1, _MULTIPLY_2, _ROW_FACTOR = 0x7FEB352D, 0x846CA68B - _SIGNED, 0x9E3779B1 - _SIGNED
 
 
 def dtype_of(storage: Storage, device: TorchDevice) -> Any:
@@ -61,23 +61,21 @@ def rounded(values: Tensor, rows: Tensor, memory: Tensor, storage: Storage, devi
     if storage == "fp32":
         return values
     bits = values.view(torch.int32)
-    place = rows[:, None] * values.shape[1] + device.range(values.shape[1])
-    seed = place * _ROW_FACTOR ^ memory.contiguous().view(torch.int32)[:, None].long()
+    place = (rows * values.shape[1]).int()[:, None] + device.range(values.shape[1]).int()
+    seed = (place * _ROW_FACTOR).bitwise_xor_(memory.contiguous().view(torch.int32)[:, None])
     mask = (1 << DROPPED_BITS[storage]) - 1
-    coin = mixed(seed ^ mixed(bits.long())) & mask
-    cut = ((bits.long() & _LOW_32) + coin) & (_LOW_32 - mask)
-    found = torch.where(cut >= 1 << 31, cut - (1 << 32), cut).int().view(torch.float32)
+    coin = mixed(seed.bitwise_xor_(mixed(bits))).bitwise_and_(mask)
+    found = coin.add_(bits).bitwise_and_(~mask).view(torch.float32)
     if storage == "fp16":
         found = torch.where(values.abs() < SMALLEST_NORMAL_HALF, values, found)
     return found.to(dtype_of(storage, device))
 
 
 def mixed(numbers: Tensor) -> Tensor:
-    """int64 in 0..2^32 - 1: a hash of the lowest 32 bits (lowbias32)."""
-    x = numbers & _LOW_32
-    x = ((x ^ (x >> 16)) * _MULTIPLY_1) & _LOW_32
-    x = ((x ^ (x >> 15)) * _MULTIPLY_2) & _LOW_32
-    return x ^ (x >> 16)
+    """int32: a hash of int32 (lowbias32); products wrap around, and shifts to the right bring zeros in."""
+    x = (numbers ^ ((numbers >> 16) & 0xFFFF)).mul_(_MULTIPLY_1)
+    x = x.bitwise_xor_((x >> 15) & 0x1FFFF).mul_(_MULTIPLY_2)
+    return x.bitwise_xor_((x >> 16) & 0xFFFF)
 
 
 __all__ = [

@@ -45,6 +45,10 @@ class TorchDevice:
             )
         self.device = self.torch.device(name)
         self._deterministic = deterministic
+        if self.device.index is not None:
+            self.torch.cuda.set_device(self.device)  # Triton launches on the device that is the current one
+        if self.is_cuda and deterministic:  # without it, cuBLAS refuses; it is read at its first use
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         self.has_triton = _chosen_kernels(kernels, self.is_cuda)
 
     @property
