@@ -14,7 +14,7 @@ import ibis
 import pyarrow as pa
 
 from prismrec.data import engine
-from prismrec.data.engines.functions import hexadecimal
+from prismrec.data.engines.functions import finite, hexadecimal
 from prismrec.data.schema import ROW
 from prismrec.data.sources import PLACE, Source
 from prismrec.errors import DataError
@@ -23,6 +23,8 @@ from prismrec.files import whole_file
 REASON = "reason"
 FILE = "file"
 ROW_JSON = "row"
+
+_REASON = "prismrec_reason"
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,8 @@ def split(source: Source, reasons: Sequence[tuple[Any, str]], max_bad_share: flo
     bad = _bad_rows(source, reason)
     if n_bad > max_bad_share * (n_good + n_bad):
         raise DataError(_too_many(source.name, bad, n_good + n_bad, by_reason, max_bad_share))
-    return Split(source.table.filter(reason.isnull()), bad, n_good + n_bad, by_reason)
+    marked = source.table.mutate(**{_REASON: reason})  # a column first: Spark filters by no window
+    return Split(marked.filter(marked[_REASON].isnull()).drop(_REASON), bad, n_good + n_bad, by_reason)
 
 
 def row_json(table: Any, columns: Iterable[str]) -> Any:
@@ -91,8 +94,7 @@ def _json_value(value: Any) -> Any:
     """A value of a type that every engine writes in one way."""
     kind = value.type()
     if kind.is_floating() or kind.is_decimal():
-        number = value.cast("float64")
-        return ibis.ifelse(number.isnan() | number.isinf(), ibis.null("float64"), number)
+        return finite(value.cast("float64"))
     if kind.is_timestamp():
         text = value.cast("timestamp").cast("string")
         return text + "+00" if kind.timezone else text

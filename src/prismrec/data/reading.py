@@ -12,6 +12,7 @@ import ibis
 
 from prismrec.data import engine, texts
 from prismrec.data.engine import connect
+from prismrec.data.engines.functions import finite
 from prismrec.data.quarantine import Split, split
 from prismrec.data.schema import (
     DWELL_SECONDS,
@@ -183,12 +184,12 @@ def _number(table: Any, column: str, what: str) -> tuple[Any, Reasons]:
     values = table[column]
     if not (values.type().is_numeric() or values.type().is_string()):
         raise DataError(f"column {column!r} has type {values.type()}: expected numbers for the {what}")
-    if values.type().is_string():
-        missing, number = values.isnull() | (values == ""), texts.number(values)
-    else:
-        missing, number = values.isnull(), values.cast("float64")
-    unparsable = ~missing & (number.isnull() | (~number.isnan() & number.isinf()))
-    return ibis.ifelse(number.isnan(), ibis.null("float64"), number), [(unparsable, f"unparsable {what}")]
+    is_text = values.type().is_string()
+    missing = values.isnull() | (values == "") if is_text else values.isnull()
+    number = texts.number(values) if is_text else values.cast("float64")
+    value = finite(number)
+    unparsable = ~missing & value.isnull() & ~number.isnan().fill_null(False)  # NaN is a number that is missing
+    return value, [(unparsable, f"unparsable {what}")]
 
 
 def _notes(source: Source, parted: Split) -> dict[str, Any]:

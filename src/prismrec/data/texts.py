@@ -15,7 +15,7 @@ from typing import Any
 
 import ibis
 
-from prismrec.data.engines.functions import microseconds
+from prismrec.data.engines.functions import finite, microseconds
 
 _NUMBER = r"\A[ \t]*[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)([eE][+-]?[0-9]+)?[ \t]*\z"
 _WHOLE = r"\A[ \t]*[+-]?[0-9]+[ \t]*\z"
@@ -27,16 +27,13 @@ _ZONE = r"[ ]?(Z|UTC|[+-][01][0-9](:?[0-5][0-9])?)"
 _MOMENT = rf"\A[ \t]*{_DATE}({_CLOCK}[0-9]{{0,3}}({_ZONE})?)?[ \t]*\z"
 _OFFSET = r"([+-])([0-9]{2}):?([0-9]{2})?[ \t]*\z"
 
-_LARGEST = 1.7976931348623157e308
 _MICROSECONDS_PER_MINUTE = 60_000_000
 
 
 def number(text: Any) -> Any:
     """The number that a text spells, float64; NaN for `nan`, null for what is no number or too large."""
-    value = text.strip().try_cast("float64")
-    nothing, nan = ibis.null("float64"), ibis.literal(float("nan"))
-    value = ibis.ifelse(value.abs() <= _LARGEST, value, nothing)
-    return ibis.cases((text.re_search(_NUMBER), value), (text.re_search(_NAN), nan), else_=nothing)
+    value, nan = finite(text.strip().try_cast("float64")), ibis.literal(float("nan"))
+    return ibis.cases((text.re_search(_NUMBER), value), (text.re_search(_NAN), nan), else_=ibis.null("float64"))
 
 
 def whole_number(text: Any) -> Any:

@@ -12,6 +12,8 @@ import ibis
 
 from prismrec.data import engine
 
+_LARGEST = 1.7976931348623157e308
+
 
 @ibis.udf.scalar.builtin(name="epoch_us")
 def _duckdb_microseconds(moment) -> int:  # type: ignore[empty-body,no-untyped-def]  # any kind of time
@@ -50,6 +52,14 @@ def microseconds(moment: Any) -> Any:
     return _duckdb_microseconds(moment)
 
 
+def finite(number: Any) -> Any:
+    """A float, null where it is NaN or infinite: NaN is above all numbers on both engines.
+
+    Ibis's `isinf` is never true on Spark, and its `isnull` is true for NaN there alone.
+    """
+    return ibis.ifelse(number.abs() <= _LARGEST, number, ibis.null("float64"))
+
+
 def quotient(value: Any, divisor: int) -> Any:
     """An integer divided by another one, towards 0; Ibis's `//` goes through floats, which hold 53 bits."""
     return (_spark_quotient if _on_spark(value) else _duckdb_quotient)(value, divisor)
@@ -64,4 +74,4 @@ def _on_spark(value: Any) -> bool:
     return engine.is_spark(value.get_backend())
 
 
-__all__ = ["hexadecimal", "microseconds", "parts", "quotient", "unhex"]
+__all__ = ["finite", "hexadecimal", "microseconds", "parts", "quotient", "unhex"]

@@ -7,6 +7,7 @@ stopped. Spark is imported here and nowhere at the top of a module: who prepares
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import re
 import shutil
@@ -133,6 +134,7 @@ def _start(settings: SparkSettings) -> RunningSpark:
             ) from error
         import ibis
 
+        logging.getLogger("SQLQueryContextLogger").disabled = True  # prints the stack of every error that is raised
         folder = _new_work_folder(settings)
         try:
             session, is_own = _session(SparkSession, settings, folder)
@@ -163,8 +165,8 @@ def _session(factory: Any, settings: SparkSettings, folder: Path) -> tuple[Any, 
 
 def _startup(settings: SparkSettings, folder: Path) -> Mapping[str, str]:
     """Settings that hold from the start of Java on; those that a user gave stand."""
-    logging = folder / "log4j2.properties"
-    logging.write_text(_LOGGING)
+    quiet = folder / "log4j2.properties"
+    quiet.write_text(_LOGGING)
     options = settings.settings.get(_JAVA_OPTIONS, "")
     chosen = {
         "spark.driver.memory": settings.memory,
@@ -181,7 +183,7 @@ def _startup(settings: SparkSettings, folder: Path) -> Mapping[str, str]:
             "spark.local.dir": str(folder / "spill"),
             "spark.sql.shuffle.partitions": str(4 * _cores(settings.master)),
         }
-    return {**chosen, **settings.settings, _JAVA_OPTIONS: f"-Dlog4j2.configurationFile={logging.as_uri()} {options}"}
+    return {**chosen, **settings.settings, _JAVA_OPTIONS: f"-Dlog4j2.configurationFile={quiet.as_uri()} {options}"}
 
 
 def _cores(master: str) -> int:
