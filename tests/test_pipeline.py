@@ -252,7 +252,7 @@ class Hears(QuietProgress):
 def test_training_says_on_what_it_computes(fitted):
     pytest.importorskip("torch")
     heard = Hears()
-    fit(fitted.data, settings_with("training.implementation=torch", "training.epochs=1"), progress=heard)
+    fit(fitted[0].data, settings_with("training.implementation=torch", "training.epochs=1"), progress=heard)
     assert "computing on cpu with torch" in heard.notes
 
 
