@@ -68,6 +68,9 @@ ITEM_COLUMNS = "items.arrow"
 class BundleContents:
     """Everything a bundle holds, the same before it is written and after it is opened.
 
+    Before it is written, too, the large parts may be memory-mapped: vectors by `numpy.load(..., mmap_mode="r")`,
+    vocabularies by `Vocabulary.write_stream`, nodes by `Sequences.load`, the item table by `arrow_files.map_table`.
+
     Attributes:
         vectors: the embedding table of each view; "item" is one of them.
         vocabularies: the ids behind the rows of each table, same views.
