@@ -48,6 +48,11 @@ def test_long_logs_are_prepared_in_stages_within_the_memory_there_is():
     assert stage.seconds.value == 58e9 / (rates.STAGED_PREPARATION.value * 23)
 
 
+def test_times_of_spark_are_said_to_be_those_of_duckdb():
+    assert "not with Spark" in preparation(LARGE, MANY_GPUS).seconds.how
+    assert "Spark" not in preparation(LARGE, EIGHT_GPUS).seconds.how
+
+
 def test_training_on_two_cores_by_hand():
     figure = processor_seconds(SMALL, LAPTOP)
     assert figure.value == pytest.approx(2 * rows_per_epoch(SMALL) / (16.5e6 * 2))

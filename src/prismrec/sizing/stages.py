@@ -70,6 +70,7 @@ def preparation(job: Job, layout: Layout) -> Stage:
     wanted = rates.PREPARATION_BASE.value + (rates.PREPARATION_MEMORY.value * job.clicks + sorting) / layout.machines
     staged = is_staged(job, layout)
     rate = rates.STAGED_PREPARATION if staged else rates.PREPARATION
+    engine = "; measured with DuckDB, not with Spark" if layout.machines > 1 else ""
     return Stage(
         "preparation",
         None,
@@ -83,7 +84,7 @@ def preparation(job: Job, layout: Layout) -> Stage:
         ),
         Figure(
             (job.clicks + job.items) / (rate.value * effective_cores(layout)), "derived",
-            f"clicks and items / ({rate.value / 1e6:.2g} M per core and second x cores, 0.7 of them beyond two)",
+            f"rows / ({rate.value / 1e6:.2g} M per core and second x cores, 0.7 of them beyond two){engine}",
         ),
     )  # fmt: skip
 
