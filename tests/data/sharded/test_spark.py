@@ -20,8 +20,8 @@ DAY = 1_577_836_800
 CANONICAL = InteractionColumns()
 
 
-@pytest.fixture
-def both(shard, same_data, spark, connection, tmp_path):
+@pytest.fixture(scope="session")
+def both(shard, same_data, spark, connection, tmp_path_factory):
     """`both(clicks, items, views, **job)` shards the same tables on both engines, compares, and gives Spark's whole."""
 
     def compare(clicks, items=None, views=None, *, columns=CANONICAL, kind="sessions", **job):
@@ -29,7 +29,7 @@ def both(shard, same_data, spark, connection, tmp_path):
         for name, backend in (("spark", spark), ("duckdb", connection)):
             log = read_interactions(clicks, columns, max_bad_share=0.5, connection=backend)
             table = None if items is None else read_items(items, columns.item, max_bad_share=0.5, connection=backend)
-            folders[name] = tmp_path / f"{name}-{uuid.uuid4().hex[:6]}"
+            folders[name] = tmp_path_factory.mktemp(name) / "p"
             manifest = shard(folders[name], log, table, views, sequences=kind, **job)
         wholes = {name: read_whole(folder, checksums=True) for name, folder in folders.items()}
         same_data(wholes["spark"], wholes["duckdb"], kind)
