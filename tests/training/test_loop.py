@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from prismrec.cluster.crew import Attempt
 from prismrec.config import build
 from prismrec.errors import ArtifactError, ConfigError, DataError, TrainingError
 from prismrec.models.contract import TaskLoss
 from prismrec.training.checkpoints import RunFolder
 from prismrec.training.loop import TrainingInterrupted, TrainingSettings, train
+from prismrec.training.progress import QuietProgress
 
 EAGER = 1e-9  # minutes: a checkpoint after every step
 
@@ -503,3 +505,61 @@ def test_short_run_writes_one_checkpoint(toy, tmp_path, monkeypatch):
     monkeypatch.setattr(RunFolder, "save", lambda self, checkpoint: saved.append(checkpoint.finished))
     train(toy.TwoTasks(), settings(checkpoint_minutes=5.0), run_folder=tmp_path)
     assert saved == [True]
+
+
+# ---- several processes: crews of threads ----
+
+
+def crew_settings(**changes):
+    return TrainingSettings(epochs=3, checkpoint_minutes=1e-9, **changes)
+
+
+class Watcher(QuietProgress):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, text):
+        self.notes.append(text)
+
+    def start(self, plan):
+        self.notes.append("start")
+
+
+def test_crew_trains_as_one_and_only_the_first_shows_it(toy, tmp_path, in_crew):
+    watchers = [Watcher(), Watcher()]
+
+    def run(crew):
+        return train(
+            toy.TwoTasks(), crew_settings(), run_folder=tmp_path / "run", progress=watchers[crew.rank], crew=crew
+        )
+
+    logs = in_crew(2, run)
+    assert [entry.losses for entry in logs[0].epochs] == [entry.losses for entry in logs[1].epochs]
+    assert logs[0].kept_epoch == 3
+    assert [watcher.notes for watcher in watchers] == [["start"], []]
+
+
+def test_early_stopping_in_a_crew_is_refused(toy, in_crew):
+    errors = in_crew(2, lambda crew: train(toy.TwoTasks(), crew_settings(patience=2), validate=lambda: 1.0, crew=crew))
+    assert all("training.patience = 2: early stopping validates in one process" in str(error) for error in errors)
+
+
+@pytest.mark.parametrize(("launch", "first"), [("same", (1, 4)), ("other", (0, 0))])
+def test_started_again_a_crew_goes_on_from_its_own_checkpoint_only(toy, tmp_path, in_crew, launch, first):
+    def fail_later(epoch, step):
+        if (epoch, step) == (1, 4):
+            raise ArtifactError("lost")
+
+    def run(crew, attempt, before_step=None):
+        model = toy.TwoTasks(before_step=before_step)
+        train(model, crew_settings(), run_folder=tmp_path / "run", crew=crew, attempt=attempt)
+        return model
+
+    lost = in_crew(2, lambda crew: run(crew, Attempt("same", 0), fail_later))
+    assert [str(error) for error in lost] == ["lost", "lost"]
+    again = in_crew(2, lambda crew: run(crew, Attempt(launch, 1)))
+    undisturbed = toy.TwoTasks()
+    train(undisturbed, crew_settings())
+    for model in again:
+        assert model.taken[0][:2] == first
+        assert model.weights.tobytes() == undisturbed.weights.tobytes()

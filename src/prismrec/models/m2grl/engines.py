@@ -94,7 +94,14 @@ def build_engine(
     """
     if implementation not in ("numba", "torch"):
         raise ConfigError(f"training.implementation must be numba or torch, got {implementation!r}")
+    if crew is ALONE and sharding.placement != "device":
+        raise ConfigError(
+            f'sharding.placement = "{sharding.placement}" is of tables that TorchRec keeps: train by '
+            "`torchrun --standalone --nproc-per-node 1 -m prismrec train ...`, also with one GPU"
+        )
     if implementation == "numba":
+        if sharding.storage != "fp32":
+            raise ConfigError(f'sharding.storage = "{sharding.storage}" needs training.implementation = "torch"')
         if crew is not ALONE:
             raise ConfigError('several processes train with training.implementation = "torch", got "numba"')
         from prismrec.models.m2grl.cpu_engine import CpuEngine

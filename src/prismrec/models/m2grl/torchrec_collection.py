@@ -104,9 +104,9 @@ def _is_worth_saying(record: logging.LogRecord) -> bool:
 
 
 def _check(device: TorchDevice, settings: ShardingSettings, dim: int) -> None:
+    if dim % 4:
+        raise ConfigError(f"model.embedding_dim must be a multiple of 4 in several processes (FBGEMM), got {dim}")
     if device.is_cuda:
-        if settings.placement != "device" and dim % 4:
-            raise ConfigError(f"model.embedding_dim must be a multiple of 4 on CUDA, got {dim}")
         return
     if settings.placement != "device":
         raise ConfigError(
