@@ -44,6 +44,9 @@ STAGED_PREPARATION = Rate(
 )
 """The same stage by stage (`prismrec prepare --shards`), each written to disk and read again."""
 
+PREPARATION_START = Rate(2.0, "seconds", "measured", "benchmarks/bench_scale_preparation.py, 200,000 clicks in 2.5 s")
+"""Before the first row: imports, and a connection to the engine."""
+
 STAGES_OF_THE_LOG = Rate(
     20.0, "bytes per click", "measured", "benchmarks/bench_scale_preparation.py, 2 M clicks: log/clean and log/indexed"
 )
@@ -110,6 +113,7 @@ __all__ = [
     "PREPARATION",
     "PREPARATION_BASE",
     "PREPARATION_MEMORY",
+    "PREPARATION_START",
     "PROGRAM",
     "ROWS",
     "SCAN",

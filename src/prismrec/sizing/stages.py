@@ -68,7 +68,7 @@ def preparation(job: Job, layout: Layout) -> Stage:
     """
     sorting = vocabulary_bytes(job.items, job.id_bytes)
     wanted = rates.PREPARATION_BASE.value + (rates.PREPARATION_MEMORY.value * job.clicks + sorting) / layout.machines
-    staged = is_staged(job, layout)
+    staged, rows = is_staged(job, layout), job.clicks + job.items
     rate = rates.STAGED_PREPARATION if staged else rates.PREPARATION
     engine = "; measured with DuckDB, not with Spark" if layout.machines > 1 else ""
     return Stage(
@@ -83,8 +83,8 @@ def preparation(job: Job, layout: Layout) -> Stage:
             "sequences and ids, stages 20 bytes a click, spilled or shuffled rows 36" if staged else "sequences, ids",
         ),
         Figure(
-            (job.clicks + job.items) / (rate.value * effective_cores(layout)), "derived",
-            f"rows / ({rate.value / 1e6:.2g} M per core and second x cores, 0.7 of them beyond two){engine}",
+            rates.PREPARATION_START.value + rows / (rate.value * effective_cores(layout)), "derived",
+            f"2 s + rows / ({rate.value / 1e6:.2g} M per core and second x cores, 0.7 of them beyond two){engine}",
         ),
     )  # fmt: skip
 
