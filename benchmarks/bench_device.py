@@ -10,8 +10,8 @@ ways learn from the same batches, window 5, forward, 10 negatives by count^0.5:
 - triton: the same with Triton's kernels; on a GPU only, since its interpreter says nothing of speed;
 - sparse embedding: the peer, torch's `nn.Embedding(sparse=True)` with autograd and `optim.Adagrad`, or `SparseAdam`.
 
-The floor: every row that an anchor meets is read and written once, 2 (1 + m + K) rows for m pairs, at the bandwidth
-that copying a large tensor reaches on the same device in the same run. gensim publishes 1.76 M words/s.
+The floor: every row that an anchor meets is read and written once with its accumulator, 1 + m + K rows for m pairs, at
+the bandwidth that copying a large tensor reaches on the same device in the same run. gensim publishes 1.76 M words/s.
 
 On a GPU with room for it: --device cuda --rows 1000000 100000000 --anchors 65536 --clicks 1048576 --storage fp32 bf16
 """
@@ -103,9 +103,9 @@ def best_seconds(work: Callable[[], Any], device: TorchDevice, turns: int) -> fl
 
 
 def floor_bytes_per_pair(batch: SkipGramBatch, dim: int, storage: Storage) -> float:
-    """Bytes of the rows that the anchors of a batch meet, read and written, per positive pair."""
+    """Bytes of the rows and accumulators that the anchors of a batch meet, read and written, per positive pair."""
     n_rows = len(batch.anchors) * (1 + NEGATIVES) + batch.n_pairs
-    return 2 * n_rows * dim * BYTES_OF[storage] / batch.n_pairs
+    return n_rows * (2 * dim * BYTES_OF[storage] + 8) / batch.n_pairs
 
 
 def run_numba(case: Case, turns: int) -> float:

@@ -89,6 +89,10 @@ class TorchDevice:
         """Zeros, float32 unless said."""
         return self.torch.zeros(shape, dtype=dtype, device=self.device)
 
+    def empty(self, *shape: int, dtype: Any = None) -> Tensor:
+        """Room for numbers, float32 unless said, that are all written before they are read."""
+        return self.torch.empty(shape, dtype=dtype, device=self.device)
+
     def free_bytes(self) -> int | None:
         """Memory that the device still has; None on the CPU, where `preflight` looks."""
         return int(self.torch.cuda.mem_get_info(self.device)[0]) if self.is_cuda else None

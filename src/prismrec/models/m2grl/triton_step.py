@@ -35,8 +35,8 @@ def skip_gram(
 ) -> RowGradients:
     """Loss and gradients of a part; the arguments are those of `torch_step.skip_gram`."""
     n_anchors, dim = len(part.anchors), source.table.shape[1]
-    gradient, sources = device.zeros(n_anchors, dim), device.zeros(n_anchors, dim)
-    losses, scales = device.zeros(n_anchors), device.zeros(len(part.targets))
+    gradient, sources = device.empty(n_anchors, dim), device.empty(n_anchors, dim)
+    losses, scales = device.empty(n_anchors), device.empty(len(part.targets))
     if n_anchors:
         block_dim = triton.next_power_of_2(dim)
         block_rows = max(1, min(16, MOST_NUMBERS_AT_ONCE // block_dim))
