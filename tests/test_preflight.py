@@ -167,6 +167,12 @@ def test_early_stopping_keeps_the_tables_twice():
     assert best.disk_bytes["run"] == 2 * plain.disk_bytes["run"]
 
 
+def test_a_checkpoint_that_is_there_is_not_needed_again():
+    size = model_bytes(NODES, 64)
+    assert training_needs(NODES, M2GRLConfig(), written=size).disk_bytes["run"] == size
+    assert training_needs(NODES, M2GRLConfig(), written=3 * size).disk_bytes["run"] == 0
+
+
 def test_a_demo_is_never_stopped_by_the_smallest_machine():
     tiny = Resources(Memory(SMALL_BYTES, "x"), SMALL_BYTES, 0, 256, 256, {"run": Disk(1, SMALL_BYTES, Path("/"))})
     assert check(training_needs({"item": 24_000, "category": 1_770}, M2GRLConfig()), {}, tiny) == []

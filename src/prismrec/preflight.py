@@ -128,6 +128,7 @@ def training_needs(
     storage: Storage = "fp32",
     on_device: bool = False,
     keeps_best: bool = False,
+    written: int = 0,
 ) -> Needs:
     """What training takes on one of some equal machines, the least of it: tables, checkpoints and the bundle.
 
@@ -138,6 +139,7 @@ def training_needs(
         storage: how a table keeps a number.
         on_device: tables lie in the memory of GPUs, not here.
         keeps_best: early stopping keeps the tables of the best epoch too.
+        written: bytes of the checkpoint that an earlier run left, where this one goes on from it.
 
     Returns:
         with the places "run" (checkpoints, twice while one replaces the other) and "bundle".
@@ -154,7 +156,7 @@ def training_needs(
         shared_memory_bytes=processes * LINK_BYTES if on_device and processes > 1 else 0,
         open_files=FILES_PER_PROCESS + 8 * len(n_nodes) * processes,
         disk_bytes={
-            "run": 2 * copies * tables,
+            "run": max(0, 2 * copies * tables - written),
             "bundle": bundle_bytes(n_nodes, config.embedding_dim, SHORTEST_ID),
         },
         advice="a smaller model.embedding_dim takes less of everything; `prismrec plan` works out what fits where",
