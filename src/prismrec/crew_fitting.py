@@ -22,7 +22,7 @@ from pydantic import Field
 
 from prismrec.cluster.crew import Crew
 from prismrec.cluster.launch import launch
-from prismrec.cluster.process_group import attempt, own_threads
+from prismrec.cluster.process_group import attempt, own_threads, processes_here
 from prismrec.config import Section
 from prismrec.data.prepared import PreparedData, load_prepared
 from prismrec.data.schema import ITEM_VIEW
@@ -33,13 +33,14 @@ from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.models.m2grl.model import M2GRL
 from prismrec.models.m2grl.stored import StoredM2GRL
 from prismrec.models.m2grl.tables import SIDES
+from prismrec.preflight import require, training_needs
 from prismrec.retrieval.bundle import Bundle
 from prismrec.settings import Settings
 from prismrec.training.checkpoints import RunFolder
 from prismrec.training.interrupts import TrainingInterrupted
 from prismrec.training.log import TrainingLog
 from prismrec.training.loop import train as run_training
-from prismrec.training.progress import Progress
+from prismrec.training.progress import Progress, QuietProgress
 from prismrec.training.replay import Replay
 
 JOB_FILE = "job.json"
@@ -70,23 +71,28 @@ def train_in_crew(job: Job, crew: Crew, progress: Progress | None = None) -> Tra
 
     Raises:
         CrewError: another one is gone.
+        ResourceError: this machine has too little memory or disk for its part.
         TrainingInterrupted: a signal stopped one of them, and so all.
     """
     settings = job.settings
     training = settings.training
     threads = 1 if training.deterministic else own_threads(training.threads)
     _limit_torch(threads)
+    progress = progress if progress is not None and crew.rank == 0 else QuietProgress()
+    share = own_share(Path(job.prepared), settings.model, crew)
+    here = processes_here()
+    for line in too_little_for(share.n_nodes, settings, Path(job.run_folder), here, -(-crew.size // here)):
+        progress.note(line)
     model = M2GRL(
-        settings.model, own_share(Path(job.prepared), settings.model, crew),
+        settings.model, share,
         learning_rate=training.learning_rate, seed=training.seed, n_threads=threads,
         implementation="torch", device=training.device, crew=crew, sharding=settings.sharding,
     )  # fmt: skip
     if job.start:
         start = Bundle.open(job.start)
         model.start_from(start.contents.vectors, by_side(start.contents.alignment))
-    if progress is not None:
-        for line in model.notes:
-            progress.note(line)
+    for line in model.notes:
+        progress.note(line)
     return run_training(
         model, training, run_folder=Path(job.run_folder), progress=progress, resume=job.resume,
         identity=job.identity, crew=crew, attempt=attempt(),
@@ -130,6 +136,27 @@ def left_by_crew(run_folder: Path, views: tuple[str, ...]) -> tuple[StoredM2GRL,
     """The model and the log of a finished run, its tables put together on disk and memory-mapped."""
     state, log = RunFolder(run_folder, {}).result(run_folder / "tables")
     return StoredM2GRL(state, views), log
+
+
+def too_little_for(
+    n_nodes: Mapping[str, int], settings: Settings, run_folder: Path | None, processes: int, machines: int = 1
+) -> list[str]:
+    """Pre-flight of training: warnings, before hours are spent.
+
+    Args:
+        processes: on this machine.
+        machines: how many such machines there are.
+
+    Raises:
+        ResourceError: memory or disk are certain to be too small.
+    """
+    needs = training_needs(
+        n_nodes, settings.model, processes=processes, machines=machines, storage=settings.sharding.storage,
+        on_device=settings.training.device == "cuda" and settings.sharding.placement == "device",
+        keeps_best=settings.training.patience > 0,
+    )  # fmt: skip
+    places = {} if run_folder is None else {"run": run_folder, "bundle": run_folder.parent}
+    return [finding.message for finding in require(needs, places)]
 
 
 def own_share(prepared: Path, config: M2GRLConfig, crew: Crew) -> TrainingData:
@@ -187,6 +214,7 @@ __all__ = [
     "left_by_crew",
     "own_share",
     "read_job",
+    "too_little_for",
     "train_in_crew",
     "train_in_processes",
 ]

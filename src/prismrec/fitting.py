@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from prismrec.crew_fitting import Job, by_side, fingerprint_of, identity_of_prepared, train_in_processes
+from prismrec.crew_fitting import Job, by_side, fingerprint_of, identity_of_prepared, too_little_for, train_in_processes
 from prismrec.data.prepared import PreparedData, save_prepared
 from prismrec.data.schema import ITEM_VIEW, Interactions, ItemTable
 from prismrec.data.sequences import Sequences
@@ -30,7 +30,6 @@ from prismrec.evaluation.tuning import Space, Tuned, tune
 from prismrec.inputs import prepare_log
 from prismrec.models.contract import EmbeddingModel, Recommender
 from prismrec.models.m2grl.model import M2GRL
-from prismrec.preflight import require, training_needs
 from prismrec.retrieval.blend import MultiViewScorer, QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.settings import Settings
@@ -92,7 +91,8 @@ def fit(
     """
     progress = progress or QuietProgress()
     settings = as_run(settings)
-    for line in too_little_for(data, settings, run_folder):
+    n_nodes = {view: len(data.nodes(view)) for view in data.view_names}
+    for line in too_little_for(n_nodes, settings, run_folder, settings.sharding.processes):
         progress.note(line)
     digest = fingerprint_of(data) if prepared is None else identity_of_prepared(prepared)
     identity = run_identity(settings, digest, start)
@@ -157,21 +157,6 @@ def run_identity(settings: Settings, data_fingerprint: str, start: Bundle | None
     if start is not None:
         identity["start"] = f"{start.manifest.data_fingerprint} {start.manifest.created}"
     return identity
-
-
-def too_little_for(data: PreparedData, settings: Settings, run_folder: Path | None) -> list[str]:
-    """Pre-flight of training: warnings, before hours are spent.
-
-    Raises:
-        ResourceError: memory or disk are certain to be too small.
-    """
-    needs = training_needs(
-        {view: len(data.nodes(view)) for view in data.view_names}, settings.model,
-        processes=settings.sharding.processes, storage=settings.sharding.storage,
-        on_device=settings.training.device == "cuda", keeps_best=settings.training.patience > 0,
-    )  # fmt: skip
-    places = {} if run_folder is None else {"run": run_folder, "bundle": run_folder.parent}
-    return [finding.message for finding in require(needs, places)]
 
 
 def _fit_in_processes(

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("torch")
 
 from prismrec.cluster.crew import Attempt
-from prismrec.cluster.process_group import attempt, own_threads, process_group, started_by_torchrun
+from prismrec.cluster.process_group import attempt, own_threads, process_group, processes_here, started_by_torchrun
 from prismrec.errors import ConfigError
 
 PROGRAM = Path(__file__).with_name("crew_talk.py")
@@ -76,4 +76,5 @@ def test_threads_are_shared_out_among_the_processes_of_a_machine():
     assert own_threads(8, {"LOCAL_WORLD_SIZE": "2"}) == 4
     assert own_threads(1, {"LOCAL_WORLD_SIZE": "2"}) == 1
     assert own_threads(6, {}) == 6
+    assert (processes_here({}), processes_here({"LOCAL_WORLD_SIZE": "3"})) == (1, 3)
     assert own_threads(0, {"LOCAL_WORLD_SIZE": "100000"}) == 1

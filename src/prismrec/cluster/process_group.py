@@ -179,7 +179,12 @@ def attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
 def own_threads(wanted: int, environment: Mapping[str, str] = os.environ) -> int:
     """CPU threads of one process: its part of those wanted, or of the cores, on its machine; at least one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, (wanted or cores) // int(environment.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, (wanted or cores) // processes_here(environment))
+
+
+def processes_here(environment: Mapping[str, str] = os.environ) -> int:
+    """How many processes of the crew run on this machine."""
+    return int(environment.get("LOCAL_WORLD_SIZE", "1"))
 
 
 def _check_environment(environment: Mapping[str, str]) -> None:
@@ -208,4 +213,12 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())
 
 
-__all__ = ["CrewStopped", "ProcessCrew", "attempt", "own_threads", "process_group", "started_by_torchrun"]
+__all__ = [
+    "CrewStopped",
+    "ProcessCrew",
+    "attempt",
+    "own_threads",
+    "process_group",
+    "processes_here",
+    "started_by_torchrun",
+]
