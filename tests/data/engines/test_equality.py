@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -180,11 +181,13 @@ def test_random_logs(spark, case):
 
 
 def test_online_retail_with_invoices_as_sessions_and_bad_rows(spark):
-    path = the("online-retail/online_retail_2010-12_2011-12.parquet")
+    table = pq.read_table(the("online-retail/online_retail_2010-12_2011-12.parquet"))
+    customers = table["CustomerID"].cast(pa.int64())  # floats in the file, which are no ids
+    table = table.set_column(table.schema.get_field_index("CustomerID"), "CustomerID", customers)
     columns = InteractionColumns(user="CustomerID", item="StockCode", time="InvoiceDate", session="InvoiceNo")
     chosen = SessionSettings(min_item_interactions=5, min_user_interactions=5)
     both = [
-        prepare(read_interactions(path, columns, max_bad_share=0.5, connection=backend), settings=chosen)
+        prepare(read_interactions(table, columns, max_bad_share=0.5, connection=backend), settings=chosen)
         for backend in (spark, CON)
     ]
     assert_same(*both)

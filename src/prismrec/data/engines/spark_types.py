@@ -5,7 +5,7 @@
 | uuid | text of 36 characters | sorts alike; `encoding.storable` makes its 16 bytes |
 | uint64 | decimal(20, 0) | the largest integer has 64 bits with a sign |
 | uint32, uint16, uint8 | the next wider signed type | |
-| timestamp of any unit | microseconds | finer digits are cut, as reading does anyway |
+| timestamp of any unit | microseconds | rounded by DuckDB, as it does when it reads them |
 
 What has no place at all (times of day, intervals, ...) is refused by name.
 """
@@ -186,7 +186,7 @@ def _stored(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_uint64(kind):
         return column.cast(_UINT64)
     if pa.types.is_timestamp(kind):
-        return column.cast(pa.timestamp("us", kind.tz), safe=False)
+        return column.cast(pa.timestamp("us", kind.tz))
     if pa.types.is_null(kind):
         return column.cast(pa.int32())
     if pa.types.is_fixed_size_binary(kind):
