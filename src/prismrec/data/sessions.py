@@ -14,6 +14,7 @@ import ibis
 from pydantic import Field
 
 from prismrec.config import Section
+from prismrec.data.engines.functions import quotient
 from prismrec.data.schema import DWELL_SECONDS, ITEM_ID, ROW, SESSION_ID, TIMESTAMP, USER_ID, Interactions
 
 SESSION_NUMBER = "session_number"
@@ -91,13 +92,17 @@ def sessions(interactions: Interactions, settings: SessionSettings) -> Any:
         Ibis table with user_id, session_number (int64), piece (int64; above 0 in sessions that were too long) and
         items (list): at least `min_session_length`, at most `max_session_length` of them, in time order.
     """
-    return bounded(session_lists(interactions, settings), settings)
+    log = _numbered(interactions, settings)
+    in_session = ibis.window(group_by=[USER_ID, SESSION_NUMBER], order_by=[TIMESTAMP, ROW])
+    placed = log.mutate(place=ibis.row_number().over(in_session))
+    pieces = placed.mutate(piece=quotient(placed.place, settings.max_session_length).cast("int64"))
+    lists = item_lists(pieces, (USER_ID, SESSION_NUMBER, "piece"))  # cut before listing: a bot's session may be endless
+    return lists.filter(lists[ITEMS].length() >= settings.min_session_length)
 
 
 def session_lists(interactions: Interactions, settings: SessionSettings) -> Any:
     """All sessions with their items in time order, however short or long: user_id, session_number, items."""
-    log = interactions if interactions.has(SESSION_NUMBER) else clean(interactions, settings)
-    return item_lists(log.table, (USER_ID, SESSION_NUMBER))
+    return item_lists(_numbered(interactions, settings), (USER_ID, SESSION_NUMBER))
 
 
 def item_lists(table: Any, by: tuple[str, ...]) -> Any:
@@ -108,17 +113,9 @@ def item_lists(table: Any, by: tuple[str, ...]) -> Any:
     return grouped.select(*by, **{ITEMS: in_order})
 
 
-def bounded(lists: Any, settings: SessionSettings) -> Any:
-    """Cut sessions above the maximum length into pieces, then drop pieces below the minimum length."""
-    longest = settings.max_session_length
-    starts = lists.mutate(start=ibis.range(0, lists[ITEMS].length(), longest).unnest())
-    pieces = starts.mutate(
-        **{
-            "piece": (starts.start // longest).cast("int64"),
-            ITEMS: starts[ITEMS][starts.start : starts.start + longest],
-        }
-    ).drop("start")
-    return pieces.filter(pieces[ITEMS].length() >= settings.min_session_length)
+def _numbered(interactions: Interactions, settings: SessionSettings) -> Any:
+    """The table of a clean log."""
+    return (interactions if interactions.has(SESSION_NUMBER) else clean(interactions, settings)).table
 
 
 def _by_gap(table: Any, settings: SessionSettings) -> Any:
@@ -156,7 +153,6 @@ __all__ = [
     "ITEMS",
     "SESSION_NUMBER",
     "SessionSettings",
-    "bounded",
     "clean",
     "collapsed",
     "item_lists",

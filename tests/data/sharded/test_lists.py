@@ -7,6 +7,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from prismrec.data import engine
+from prismrec.data.reading import connect
 from prismrec.data.sequences import Sequences
 from prismrec.data.sessions import SessionSettings
 from prismrec.data.sharded.lists import (
@@ -117,3 +118,14 @@ def test_images_are_those_of_arrays(connection, rows, nodes):
     found = {row["row"]: row["items"] for row in engine.arrow(table).to_pylist()}
     assert [found.get(row, []) for row in range(len(rows))] == expected
     assert all(found.values()), "empty rows are left out"
+
+
+def test_a_session_without_end_needs_no_more_than_its_clicks(tmp_path):
+    """Cut before it is listed: pieces of one list would copy it once for each of them, 1.2 GB here."""
+    n, backend = 200_000, connect(threads=2, memory_limit="300MB")
+    zeros, numbers = np.zeros(n, np.int32), np.arange(n)
+    log = {"user_id": zeros, "item_id": zeros, "timestamp": numbers, "source_row": numbers, "session_number": zeros}
+    rows = session_rows(engine.register(backend, pa.table(log)), SessionSettings())
+    engine.write_dataset(rows, tmp_path, 1, ("place", "session_number", "piece"))
+    lengths = engine.one_row(rows.aggregate(n=rows.count(), clicks=rows["items"].length().sum()))
+    assert lengths == {"n": 1_000, "clicks": n}
