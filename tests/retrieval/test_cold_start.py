@@ -9,7 +9,8 @@ from prismrec.errors import DataError
 from prismrec.models.contract import EmbeddingTable
 from prismrec.retrieval.blend import popularity_prior
 from prismrec.retrieval.bundle_files import BundleContents
-from prismrec.retrieval.cold_start import ColdStart, ColdStartSettings
+from prismrec.retrieval.cold_start import ColdStart, ColdStartSettings, _drawn
+from prismrec.retrieval.node_effects import NodeEffects
 
 DIM, N_ITEMS = 4, 60
 SETTINGS = ColdStartSettings(regularisation=0.5, view_weights={"shop": 2.0})
@@ -260,3 +261,36 @@ def test_items_without_clicks_do_not_lower_the_expectation():
     counts = np.where(np.arange(N_ITEMS) % 2, 50, 0)
     prior = ColdStart.of(planted(counts=counts), SETTINGS).place(NEW)[1][:, -1]
     np.testing.assert_allclose(prior, 0, atol=1e-6)  # whatever is clicked is clicked 50 times
+
+
+@pytest.mark.parametrize("n", [1, 20, 59])
+def test_as_many_warm_items_calibrate_as_the_settings_say(monkeypatch, n):
+    looked_at = []
+    fitted = NodeEffects.fitted
+
+    def spy(values, *rest):
+        looked_at.append(values)
+        return fitted(values, *rest)
+
+    monkeypatch.setattr(NodeEffects, "fitted", spy)
+    contents = planted(noise=0.1)
+    ColdStart.of(contents, SETTINGS.model_copy(update={"calibrated_on": n}))
+    prior = popularity_prior(COUNTS).astype(np.float64)
+    assert [len(values) for values in looked_at] == [n] * 3
+    assert set(looked_at[2][:, 0]) <= set(prior), "the prior of those that were drawn, around the mean of all"
+
+
+def test_some_of_the_warm_items_are_drawn_evenly_and_always_the_same():
+    warm = np.arange(10, 70)
+    drawn = np.concatenate([_drawn(warm, 6, seed) for seed in range(2000)])
+    shares = np.bincount(drawn, minlength=70)[10:] / 2000
+    np.testing.assert_allclose(shares, 0.1, atol=0.03)
+    assert _drawn(warm, 6, 3).tolist() == sorted(set(_drawn(warm, 6, 3)))
+    assert _drawn(warm, 60, 3) is warm
+
+
+def test_half_of_the_warm_items_place_new_ones_nearly_as_all_do():
+    contents = planted(gain=3.0)
+    every = ColdStart.of(contents, SETTINGS).place(NEW)[0]
+    half = ColdStart.of(contents, SETTINGS.model_copy(update={"calibrated_on": 30})).place(NEW)[0]
+    np.testing.assert_allclose(half[:3, :DIM], every[:3, :DIM], atol=1e-3)  # without noise both know the truth

@@ -21,7 +21,8 @@ zero would bury what nobody had a chance to click.
 What is known decides what an item gets (`ColdStart.basis`): with a node in an aligned view all of the above; with nodes
 in views without alignment the mean m and what their items have in common; with no known node the mean alone.
 
-Cost of `of`: O(n_items (dim^2 + edges dim)) per side, one pass; of `place`: the same per new item.
+Cost of `of`: O(n (dim^2 + edges dim)) per side, one pass, and some 20 n dim bytes of memory, for n warm items: all of
+them, or `calibrated_on` of them, drawn evenly, where there are more. Of `place`: the same time per new item.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from prismrec.config import Section
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.sequences import Sequences
 from prismrec.errors import DataError
-from prismrec.retrieval.blend import Similarity, popularity_prior, unit_rows
+from prismrec.retrieval.blend import Similarity, mean_log_count, popularity_prior, unit_rows
 from prismrec.retrieval.bundle_files import BundleContents
 from prismrec.retrieval.node_effects import Matrix, NodeEffects, known_nodes, node_means
 
@@ -65,6 +66,12 @@ class ColdStartSettings(Section):
     )
     lean: FiniteFloat = Field(
         default=0.0, description="added to the prior of new items (log counts): above 0 favours, below 0 holds back"
+    )
+    calibrated_on: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="warm items that are looked at, drawn evenly where there are more: memory, against how well it is "
+        "known what the items of a rare node share",
     )
 
 
@@ -93,12 +100,12 @@ class ColdStart:
         """
         _check_alignment(contents, settings)
         counts = np.asarray(contents.vocabularies[ITEM_VIEW].counts)
-        warm = np.flatnonzero(counts > 0)
+        warm = _drawn(np.flatnonzero(counts > 0), settings.calibrated_on, contents.seed)
         nodes = {view: contents.item_nodes[view].take(warm) for view in contents.vectors if view != ITEM_VIEW}
         trust = counts[warm] / (counts[warm] + TRUST)
         sides = tuple(_Placement.fitted(contents, settings, side, nodes, warm, trust) for side in (0, 1))
         n_nodes = {view: len(contents.vectors[view].source) for view in nodes}
-        logs = popularity_prior(counts)[warm, None].astype(np.float64)
+        logs = popularity_prior(counts[warm], mean_log_count(counts))[:, None].astype(np.float64)
         prior = NodeEffects.fitted(logs, np.ones(len(warm)), nodes, n_nodes)
         return cls(contents, settings, (sides[0], sides[1]), prior)
 
@@ -265,6 +272,13 @@ def _solve(
             share = np.linalg.solve(whole, grams[view]).T.astype(np.float32)
             solved[rows] += node_means(nodes[view].take(rows), tables[view]) @ share
     return solved, known
+
+
+def _drawn(warm: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:
+    """At most n of the warm items, all alike likely, in their order."""
+    if len(warm) <= n:
+        return warm
+    return warm[np.sort(np.random.default_rng(seed).choice(len(warm), n, replace=False))]
 
 
 def _gain(solved: Matrix, learned: Matrix, weights: NDArray[np.float32]) -> float:

@@ -23,7 +23,7 @@ from prismrec.data.sequences import Sequences
 from prismrec.data.view_values import ViewSettings, node_values
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import DataError
-from prismrec.retrieval.blend import column_ranges, popularity_prior
+from prismrec.retrieval.blend import column_ranges, mean_log_count, popularity_prior
 from prismrec.retrieval.bundle_files import BundleContents
 from prismrec.retrieval.cold_start import ColdStart, ColdStartSettings
 from prismrec.retrieval.request import NewItem
@@ -227,11 +227,11 @@ class Placement:
         learned, columns = self.contents.vectors[ITEM_VIEW], column_ranges(self.contents.vectors)[ITEM_VIEW]
         sources[known, columns] = learned.source[rows[known]]
         targets[known, columns] = learned.target[rows[known]]
-        targets[known, -1] = self._prior[rows[known]]
+        targets[known, -1] = popularity_prior(self.vocabulary.counts[rows[known]], self._mean_log_count)
 
     @cached_property
-    def _prior(self) -> NDArray[np.float32]:
-        return popularity_prior(self.vocabulary.counts)
+    def _mean_log_count(self) -> float:
+        return mean_log_count(self.vocabulary.counts)
 
 
 __all__ = ["Overlay", "Placement"]
