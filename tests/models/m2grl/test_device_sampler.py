@@ -1,5 +1,7 @@
 """The device sampler against the compiled one: the very same batches, whatever the shapes."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -21,13 +23,20 @@ DEVICES = [
     "cpu",
     pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here")),
 ]
+KERNELS = [
+    *DEVICES,
+    pytest.param(
+        "cpu with triton", marks=pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
+    ),
+]
 DTYPES = {"anchors": torch.int32, "context_offsets": torch.int64, "contexts": torch.int32, "negatives": torch.int32}
 N_ITEMS, N_NODES = 12, 4
 
 
-@pytest.fixture(params=DEVICES)
+@pytest.fixture(params=KERNELS)
 def device(request):
-    return TorchDevice(request.param)
+    name, _, triton = request.param.partition(" with ")
+    return TorchDevice(name, kernels="triton" if triton else "auto")
 
 
 def data_of(item_rows, node_rows=(), item_nodes=None):

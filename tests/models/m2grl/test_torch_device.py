@@ -155,7 +155,7 @@ def test_deterministic_cuda_gives_cublas_the_workspace_that_it_asks_for(pretende
 
 
 def test_numbered_device_becomes_the_current_one(pretended_cuda, monkeypatch):
-    chosen = []
+    chosen: list[object] = []
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     TorchDevice("cuda:1")
     TorchDevice("cuda")

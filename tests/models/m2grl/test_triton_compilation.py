@@ -16,11 +16,12 @@ PROGRAM = """
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from prismrec.models.m2grl import triton_rows, triton_step
+from prismrec.models.m2grl import triton_draws, triton_rows, triton_step
 
 POINTERS = {
     "source": None, "target": None, "table": None, "anchors": "*i64", "targets": "*i64", "offsets": "*i64",
     "in_order": "*i32", "order": "*i64", "owner": "*i64", "weight": "fp32", "rate": "fp32",
+    "states": "*i64", "alias": "*i32", "drawn": "*i32", "n_anchors": "i32", "n_chunks": "i32", "n_nodes": "i32",
     "n": "i32", "n_pairs": "i32", "n_negatives": "i32",
 }
 
@@ -33,6 +34,7 @@ def compiled(kernel, stored, constants):
     assert len(found.asm["cubin"]) > 1000
     print(kernel.__name__, stored, constants)
 
+compiled(triton_draws._draw, "*fp32", {"N_NEGATIVES": 10, "BLOCK": 1024})
 for dim, stored, dropped in ((64, "*fp32", 0), (100, "*fp16", 13), (128, "*bf16", 16)):
     width = triton.next_power_of_2(dim)
     for short in (False, True):
@@ -52,4 +54,4 @@ def test_every_kernel_compiles_for_hopper(tmp_path):
     environment["TRITON_CACHE_DIR"] = str(tmp_path)
     done = subprocess.run([sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert len(done.stdout.splitlines()) == 3 * 2 * 3 + 2 * 2
+    assert len(done.stdout.splitlines()) == 1 + 3 * 2 * 3 + 2 * 2

@@ -146,6 +146,10 @@ class DeviceSampler:
     ) -> Tensor:
         """(A, n_negatives) int32: the anchors are cut into as many chunks of equal length as there are states."""
         torch, n_anchors, n_chunks = self._device.torch, len(anchors), len(states)
+        if groups is None and self._device.has_triton:
+            from prismrec.models.m2grl.triton_draws import draw_negatives
+
+            return draw_negatives(states, n_anchors, n_negatives, noise, self._device)
         borders = n_anchors * self._device.range(n_chunks + 1) // n_chunks
         chunk = torch.repeat_interleave(self._device.range(n_chunks), borders.diff(), output_size=n_anchors)
         before = n_negatives * (self._device.range(n_anchors) - borders[chunk])

@@ -119,7 +119,7 @@ def _finish(  # type: ignore[no-untyped-def]
         tl.store(table + places, before + total, mask=within)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n", "n_pairs", "n_negatives"])
 def _add_pieces(  # type: ignore[no-untyped-def]
     table, memory, in_order, order, values, scales, owner, pieces, n, n_pairs, n_negatives, rate,
     SHORT: tl.constexpr, DIM: tl.constexpr, LEARNS: tl.constexpr, DROPPED: tl.constexpr, IS_HALF: tl.constexpr,
@@ -161,7 +161,7 @@ def _add_pieces(  # type: ignore[no-untyped-def]
             tl.store(pieces + slot.to(tl.int64) * DIM + columns, total, mask=columns < DIM)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n"])
 def _add_runs(  # type: ignore[no-untyped-def]
     table, memory, in_order, pieces, n, rate,
     DIM: tl.constexpr, LEARNS: tl.constexpr, DROPPED: tl.constexpr, IS_HALF: tl.constexpr,

@@ -77,7 +77,7 @@ def _scored(  # type: ignore[no-untyped-def]
     return v, ids, logits
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_pairs"])
 def _skip_gram(  # type: ignore[no-untyped-def]
     source, anchors, target, targets, offsets, logit_offsets, gradient, sources, scales, losses, weight, n_pairs,
     DIM: tl.constexpr, N_NEGATIVES: tl.constexpr, SOURCE_IS_FETCHED: tl.constexpr, TARGET_IS_FETCHED: tl.constexpr,
