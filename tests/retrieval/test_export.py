@@ -11,6 +11,7 @@ import pytest
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ArtifactError, ConfigError, DataError
 from prismrec.retrieval import export as export_module
+from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.export import export
 
@@ -86,9 +87,10 @@ def test_word2vec_ids_with_white_space_come_back_through_unquote(tmp_path, make)
     assert np.array_equal(vectors.vectors, bundle.contents.vectors["item"].source)
 
 
+@pytest.mark.usefixtures("block")
 def test_word2vec_refuses_the_empty_id_and_leaves_nothing(tmp_path, make):
-    bundle = Bundle.write(tmp_path / "b", with_item_ids(make, ["x", "", *"abcdefghijklm"]))
-    with pytest.raises(DataError, match="cannot hold the empty id in row 1 of view 'item': use parquet"):
+    bundle = Bundle.write(tmp_path / "b", with_item_ids(make, [*"abcdefghijklm", "", "x"]))
+    with pytest.raises(DataError, match="cannot hold the empty id in row 13 of view 'item': use parquet"):
         export(bundle, tmp_path / "out", "word2vec")
     assert [path.name for path in tmp_path.iterdir()] == ["b"]
 
@@ -119,6 +121,20 @@ def test_faiss_index_answers_like_the_bundle(bundle, tmp_path):
     expected = bundle.recommend([FIRST + i for i in history], k=15)
     assert [item_id for item_id, _ in found] == expected.item_ids
     assert [score for _, score in found] == pytest.approx([a.score for a in expected], abs=1e-5)
+
+
+@pytest.mark.usefixtures("block")
+@pytest.mark.parametrize("similarity", ["source_target", "cosine"])
+def test_faiss_index_holds_the_targets_of_the_scorer_bit_for_bit(tmp_path, make, similarity):
+    faiss = pytest.importorskip("faiss")
+    bundle = Bundle.write(tmp_path / "b", make(query=QuerySettings(similarity=similarity)))
+    folder = export(bundle, tmp_path / "out", "faiss")
+    assert sorted(path.name for path in folder.iterdir()) == ["export.json", "ids.arrow", "items.faiss", "sources.npy"]
+    index, scorer = faiss.read_index(str(folder / "items.faiss")), bundle.recommender()
+    assert np.array_equal(index.reconstruct_n(0, 15), scorer.targets)
+    assert np.array_equal(np.load(folder / "sources.npy"), scorer.sources)
+    recipe = json.loads((folder / "export.json").read_text())
+    assert recipe["columns"] == {view: [part.start, part.stop] for view, part in scorer.columns.items()}
 
 
 def test_export_says_what_it_is_and_where_it_came_from(bundle, tmp_path):

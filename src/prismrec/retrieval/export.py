@@ -6,6 +6,8 @@ word2vec  two texts per view, `<view>.source.txt` and `<view>.target.txt`, as `g
           `urllib.parse.unquote` gives the id back
 faiss     items.faiss (exact inner product over the targets of all views side by side, the popularity prior last),
           sources.npy (what queries are made of), ids.arrow (row -> id), and the recipe of a query in export.json
+
+Rows are written some at a time. Only faiss holds its whole index in memory while it makes it: 4 bytes per number.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from prismrec.errors import ConfigError, DataError
 from prismrec.files import whole_folder
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.manifest import refuse_foreign
+from prismrec.retrieval.matrices import TARGETS, ItemMatrices
 
 MARKER = "export.json"
 """Lies in every export: what it is, and where it came from."""
@@ -87,28 +90,30 @@ def _write_parquet(bundle: Bundle, folder: Path) -> dict[str, Any]:
 
 def _write_word2vec(bundle: Bundle, folder: Path) -> dict[str, Any]:
     for view in bundle.views:
-        words = _words(view, bundle.contents.vocabularies[view])
+        vocabulary = bundle.contents.vocabularies[view]
         table = bundle.contents.vectors[view]
         for side, matrix in (("source", table.source), ("target", table.target)):
             with open(folder / f"{view}.{side}.txt", "w", encoding="utf-8", newline="\n") as file:
                 file.write(f"{matrix.shape[0]} {matrix.shape[1]}\n")
                 for rows in _blocks(len(matrix)):
-                    file.write(_word2vec_lines(words[rows], matrix[rows]))
+                    file.write(_word2vec_lines(_words(view, vocabulary, rows), matrix[rows]))
     return {"id_encoding": "percent-encoded white space and '%'; urllib.parse.unquote gives the id back"}
 
 
 def _write_faiss(bundle: Bundle, folder: Path) -> dict[str, Any]:
     import faiss
 
-    scorer = bundle.recommender()
-    targets = scorer.targets
-    index = faiss.IndexFlatIP(targets.shape[1])
-    index.add(targets)
+    contents = bundle.contents
+    similarity = contents.query.similarity
+    matrices = ItemMatrices.write(folder, contents.vectors, contents.item_nodes, bundle.items.counts, similarity)
+    index = faiss.IndexFlatIP(matrices.targets.shape[1])
+    for rows in _blocks(matrices.n_items):
+        index.add(matrices.targets[rows])
     faiss.write_index(index, str(folder / "items.faiss"))
-    np.save(folder / "sources.npy", scorer.sources)
+    (folder / TARGETS).unlink()  # they are what the index holds
     bundle.items.save(folder / "ids.arrow")
-    columns = {view: [part.start, part.stop] for view, part in scorer.columns.items()}
-    return {"query": _QUERY, "columns": columns, "settings": scorer.settings.model_dump(mode="json")}
+    columns = {view: [part.start, part.stop] for view, part in matrices.columns.items()}
+    return {"query": _QUERY, "columns": columns, "settings": contents.query.model_dump(mode="json")}
 
 
 def _blocks(n_rows: int) -> Iterator[slice]:
@@ -130,15 +135,14 @@ def _word2vec_lines(words: list[str], matrix: NDArray[np.float32]) -> str:
     return "\n".join(lines.to_pylist()) + "\n"
 
 
-def _words(view: str, vocabulary: Vocabulary) -> list[str]:
+def _words(view: str, vocabulary: Vocabulary, rows: slice) -> list[str]:
     words = [
         re.sub(r"[\s%]", lambda match: quote(match[0], safe=""), str(i))
-        for i in vocabulary.ids_of(range(len(vocabulary)))
+        for i in vocabulary.ids_of(range(rows.start, rows.stop))
     ]
     if "" in words:
-        raise DataError(
-            f"word2vec text cannot hold the empty id in row {words.index('')} of view {view!r}: use parquet"
-        )
+        row = rows.start + words.index("")
+        raise DataError(f"word2vec text cannot hold the empty id in row {row} of view {view!r}: use parquet")
     return words
 
 

@@ -204,4 +204,4 @@ def _mapped(path: Path, n_columns: int) -> NDArray[np.float32]:
     return matrix
 
 
-__all__ = ["ItemMatrices"]
+__all__ = ["SOURCES", "TARGETS", "ItemMatrices"]
