@@ -72,6 +72,7 @@ def assert_same(found, expected):
     assert quarantined(found) == quarantined(expected)
 
 
+@pytest.mark.slow
 def test_the_bundled_data(spark, spark_settings):
     expected = prepare_log(*open_tables(demo_settings()), demo_settings())
     chosen = demo_settings(["engine=spark"]).model_copy(update={"spark": spark_settings})
@@ -180,6 +181,7 @@ def test_random_logs(spark, case):
         assert_same(found, expected)
 
 
+@pytest.mark.slow
 def test_online_retail_with_invoices_as_sessions_and_bad_rows(spark):
     table = pq.read_table(the("online-retail/online_retail_2010-12_2011-12.parquet"))
     customers = table["CustomerID"].cast(pa.int64())  # floats in the file, which are no ids
@@ -194,6 +196,7 @@ def test_online_retail_with_invoices_as_sessions_and_bad_rows(spark):
     assert both[0].report["input"]["bad_by_reason"] == {"missing user id": 135_080}
 
 
+@pytest.mark.slow
 def test_ml_1m_with_several_genres_per_film(spark):
     path = the("ml-1m/ratings.parquet")
     lines = (line.split("::") for line in the("ml-1m/movies.dat").read_text("latin-1").splitlines())
