@@ -14,7 +14,7 @@ faiss lays its threads out per calling thread: building uses all, a search the t
 file that is opened, lists and graphs stay memory-mapped; the codes of a scan (half a byte per number) are copied.
 
 While it is built an index lies in memory whole (`index_bytes`), the vectors do not. 100 M items of two views and 64
-dimensions are 7.3 GB for "scan", 15 GB for "ivf", 29 GB for "hnsw"; the codes of a scan are laid elsewhere whenever
+dimensions are 7.3 GB for "scan", 15 GB for "ivf", 28 GB for "hnsw"; the codes of a scan are laid elsewhere whenever
 they pass a power of two, so that for a moment they need up to twice as much.
 """
 
