@@ -30,7 +30,7 @@ from prismrec.training.interrupts import TrainingInterrupted
 N_ITEMS = 60
 SETTINGS = {
     "model": {"embedding_dim": 8, "popularity_offset": False},
-    "training": {"implementation": "torch", "threads": 1, "epochs": 24, "checkpoint_minutes": 0.0001},
+    "training": {"implementation": "torch", "threads": 1, "epochs": 16, "checkpoint_minutes": 0.0001},
     "sharding": {"anchors_per_update": 128},
 }
 
@@ -96,9 +96,9 @@ def test_two_processes_learn_what_one_does(data, two):
     alone = fit(data, settings_with())
     n_examples = [sum(entry.n_examples for entry in log.epochs) for log in (fitted.log, alone.log)]
     assert n_examples[0] == pytest.approx(n_examples[1], rel=0.01)
-    for found, expected in zip(fitted.log.epochs[7::8], alone.log.epochs[7::8], strict=True):
-        assert dict(found.losses) == pytest.approx(dict(expected.losses), rel=0.05)
-        assert dict(found.task_weights) == pytest.approx(dict(expected.task_weights), rel=0.05)
+    found, expected = fitted.log.epochs[-1], alone.log.epochs[-1]  # other random draws, the same task
+    assert dict(found.losses) == pytest.approx(dict(expected.losses), rel=0.1, abs=0.05)
+    assert dict(found.task_weights) == pytest.approx(dict(expected.task_weights), rel=0.1)
     item = fitted.model.tables()["item"]
     scores = item.source @ item.target.T
     assert scores[:30, :30].mean() > scores[:30, 30:].mean() + 1
@@ -144,7 +144,7 @@ def when_checkpointed(run, epoch, do):
 @pytest.mark.slow
 def test_killed_process_makes_all_start_again_and_the_result_is_that_of_a_run_never_killed(data, two, tmp_path):
     told, run = Told(), tmp_path / "run"
-    killer = when_checkpointed(run, 5, lambda: os.kill(workers_of(run)[1], signal.SIGKILL))
+    killer = when_checkpointed(run, 3, lambda: os.kill(workers_of(run)[1], signal.SIGKILL))
     fitted = fit(data, settings_with("sharding.processes=2"), run_folder=run, progress=told)
     killer.join()
     assert [note for note in told.notes if note.startswith("checkpoint read: going on after epoch")]
@@ -169,7 +169,7 @@ def test_stopped_run_goes_on_with_another_number_of_processes(data, tmp_path):
     stopped = RunFolder(run, {})
     assert stopped.holds_unfinished_run()
     fitted = fit(data, settings_with(), run_folder=run, resume=True)
-    assert [entry.epoch for entry in fitted.log.epochs] == list(range(1, 25))
+    assert [entry.epoch for entry in fitted.log.epochs] == list(range(1, 17))
 
 
 def test_error_of_a_worker_is_raised_as_itself_and_nothing_starts_again(data, tmp_path):

@@ -147,12 +147,13 @@ def process_group(device: str = "cpu", timeout_seconds: float = 600.0) -> Iterat
         from torch.distributed.rendezvous import rendezvous
 
         store, rank, size = next(iter(rendezvous("env://", timeout=timeout)))
-        group_store = dist.PrefixStore("group", store)
+        start = f"start-{attempt().number}"  # the store outlives the processes: addresses of the dead are in it
+        group_store = dist.PrefixStore(f"{start}/group", store)
         backend = "nccl" if device == "cuda" else "gloo"
         dist.init_process_group(backend, store=group_store, rank=rank, world_size=size, timeout=timeout)
     except RuntimeError as error:
         raise CrewError(f"the processes do not meet within {timeout_seconds:.0f} s: {_one_line(error)}") from error
-    crew = ProcessCrew(rank, size, dist.PrefixStore("crew", store), device)
+    crew = ProcessCrew(rank, size, dist.PrefixStore(f"{start}/crew", store), device)
     try:
         yield crew
     except BaseException as error:

@@ -5,8 +5,9 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from prismrec.cluster.crew import rows_of
 from prismrec.errors import DataError
-from prismrec.models.contract import EmbeddingTable
+from prismrec.models.contract import EmbeddingTable, OwnRows
 from prismrec.models.m2grl import tables
 from prismrec.models.m2grl.tables import (
     ADAGRAD_START,
@@ -113,3 +114,18 @@ def test_tables_and_matrices_are_copies():
     matrices["category.alignment_source"][:] = 7
     np.testing.assert_array_equal(state["item.source"], before)
     assert state["category.alignment_source"].tolist() == np.eye(DIM).tolist()
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_warm_start_of_a_share_gives_the_rows_that_the_whole_has_there(size):
+    whole, old = fresh(), old_table(420)
+    start_from(whole, {"item": old}, {})
+    for rank in range(size):
+        begin, end = rows_of(500, rank, size)
+        own = {name: array[begin:end] if name.startswith("item.") else array for name, array in fresh().items()}
+        places = {f"item.{side}": OwnRows(begin, end, 500) for side in ("source", "target")}
+        start_from(own, {"item": old}, {}, places)
+        for side in ("source", "target"):
+            np.testing.assert_array_equal(own[f"item.{side}"], whole[f"item.{side}"][begin:end])
+        with pytest.raises(DataError, match=r"vectors of shape \(501, 6\) .* where \(500, 6\) are trained"):
+            start_from(own, {"item": old_table(501)}, {}, places)
