@@ -9,6 +9,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from prismrec.data.catalog import online_retail
 from prismrec.data.preparation import prepare
 from prismrec.data.reading import read_interactions, read_items
 from prismrec.data.schema import InteractionColumns
@@ -206,6 +207,14 @@ def test_movielens_with_bounds(check, connection, tmp_path):
     chosen = SessionSettings(min_item_interactions=5, min_user_interactions=25, max_user_interactions=1_500)
     expected, _ = check(tmp_path / "p", clicks, sessions=chosen, sequences="histories")
     assert len(expected.users) > 5_000
+
+
+def test_online_retail(check, connection, tmp_path):
+    tables = online_retail.read(_real("online-retail"))
+    columns = InteractionColumns(user="customer_id", item="stock_code", time="invoice_date", session="invoice_no")
+    clicks = read_interactions(tables.clicks, columns, connection=connection)
+    items = read_items(tables.items, "stock_code", connection=connection)
+    check(tmp_path / "p", clicks, items, {"family": "code_prefix", "price": "price_band"})
 
 
 def _real(name):

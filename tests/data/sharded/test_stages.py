@@ -112,3 +112,12 @@ def test_the_lock_goes_with_its_block(tmp_path):
         pass
     with only_one_at(tmp_path):
         pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(ArtifactError, match=r"cannot keep stages in .*file/p\.stages: Not a directory"),
+        only_one_at(tmp_path / "file" / "p.stages"),
+    ):
+        pass

@@ -98,10 +98,13 @@ def only_one_at(folder: Path) -> Iterator[None]:
     """Hold the folder of the stages for this process; a killed process holds nothing.
 
     Raises:
-        ArtifactError: another process prepares there.
+        ArtifactError: another process prepares there, or the folder cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = os.open(folder, os.O_RDONLY)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise ArtifactError(f"cannot keep stages in {folder}: {error.strerror}; choose another folder") from error
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
@@ -135,8 +138,8 @@ def _read(name: str, folder: Path, identity: str) -> Stage | None:
         files = marker["files"]
         whole = all((folder / file).stat().st_size == known["bytes"] for file, known in files.items())
         rows = sum(known["rows"] for known in files.values())
-    except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, AttributeError):
-        return None  # unfinished or damaged: written again
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None  # unfinished or damaged: written again, which says what is wrong with the folder
     return Stage(name, folder, identity, rows, marker["counts"]) if whole else None
 
 
