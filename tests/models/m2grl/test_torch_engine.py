@@ -29,6 +29,15 @@ DEVICES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads that meet a thousand times a second take their time on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(params=DEVICES)
 def device(request):
     return request.param

@@ -26,6 +26,15 @@ DEVICES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Threads that meet a thousand times a second take their time on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class Step:
     """The step on two plain tables, called like the compiled one."""
 
