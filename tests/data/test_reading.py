@@ -346,3 +346,10 @@ def test_lastfm_tag_dates_before_1990_are_quarantined(con):
     assert log.notes["rows"] == 186_479
     assert 0 < old.height == log.notes["bad_by_reason"]["impossible time"]
     assert {row["reason"] for row in bad(log)} == {"impossible time"}
+
+
+def test_remote_files_are_refused_with_advice():
+    with pytest.raises(
+        DataError, match=r"cannot read s3a://shop/clicks: files are read from disks alone.*mount what s3a:// leads to"
+    ):
+        read_interactions("s3a://shop/clicks")

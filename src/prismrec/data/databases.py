@@ -14,6 +14,7 @@ from prismrec.data.engines.duckdb_engine import identifier, named, quoted, state
 from prismrec.errors import DataError
 
 _DUCKDB = "duckdb://"
+_REMOTE = ("s3", "s3a", "s3n", "gs", "gcs", "abfs", "abfss", "wasbs", "hdfs", "http", "https", "ftp", "file")
 
 
 def read_database(address: str, backend: Any) -> Any:
@@ -23,6 +24,12 @@ def read_database(address: str, backend: Any) -> Any:
         DataError: the address names no table, or the database cannot be opened.
     """
     database, separator, table = address.partition("::")
+    scheme = address.partition("://")[0]
+    if scheme in _REMOTE and not separator:
+        raise DataError(
+            f"cannot read {address}: files are read from disks alone, with either engine; mount what {scheme}:// "
+            "leads to where every machine sees it, or copy it, and give the path"
+        )
     if not separator or not table:
         raise DataError(f"{address} names no table: write DATABASE::TABLE, such as duckdb:///shop.db::clicks")
     if database.startswith(_DUCKDB):

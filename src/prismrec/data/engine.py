@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from prismrec.data.engines import duckdb_engine
 from prismrec.data.engines.contract import Engine
 from prismrec.data.engines.duckdb_engine import connect
+from prismrec.data.engines.folder_columns import folder_columns
 from prismrec.data.engines.settings import DuckDBSettings, EngineName, SparkSettings
 from prismrec.errors import DataError
 
@@ -174,7 +175,9 @@ def numbered_dataset(backend: Any, folder: Path, name: str) -> Any:
     return read_parquet(backend, _parts(folder), name)
 
 
-def read_parquet(backend: Any, paths: Sequence[Path], place: str = "", first: int = 0) -> Any:
+def read_parquet(
+    backend: Any, paths: Sequence[Path], place: str = "", first: int = 0, *, with_folders: bool = False
+) -> Any:
     """A lazy table over Parquet files of the same columns.
 
     Args:
@@ -182,12 +185,14 @@ def read_parquet(backend: Any, paths: Sequence[Path], place: str = "", first: in
         paths: the files.
         place: name of a further int64 column, the row's place over all files in the given order; none where empty.
         first: the place of the first row.
+        with_folders: add the columns that folder names such as `day=2020-01-31` spell, as text.
 
     Raises:
         DataError: a file is no Parquet file.
     """
     starts = list(accumulate((parquet_rows(path) for path in paths), initial=first)) if place else []
-    return _engine(backend).read_parquet(backend, paths, place, starts[:-1])
+    folders = folder_columns(paths) if with_folders else {}
+    return _engine(backend).read_parquet(backend, paths, place, starts[:-1], folders)
 
 
 def can_read(backend: Any, paths: Sequence[Path]) -> bool:

@@ -159,7 +159,7 @@ def _is_data(path: Path) -> bool:
 
 
 def _from_parquet(name: str, paths: list[Path], backend: Any) -> Source:
-    table = engine.read_parquet(backend, paths, PLACE, 1)
+    table = engine.read_parquet(backend, paths, PLACE, 1, with_folders=True)
     return Source(name, table, _input_files(paths, [engine.parquet_rows(path) for path in paths]))
 
 

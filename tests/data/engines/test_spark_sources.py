@@ -93,3 +93,16 @@ def test_what_is_wrong_with_a_file_is_told_in_the_same_words(spark, tmp_path):
             open_source(tmp_path / "no.parquet", backend)
         with pytest.raises(DataError, match=r"nothing to read at .*gone"):
             open_source(tmp_path / "gone", backend)
+
+
+def test_folders_that_spell_a_column(spark, tmp_path):
+    for folder in ("day=2020-01-01/shop=a%20b", "day=__HIVE_DEFAULT_PARTITION__/shop=ü+ 1", "day=5/shop="):
+        (tmp_path / folder).mkdir(parents=True)
+        pq.write_table(pa.table({"item_id": [1, 2]}), tmp_path / folder / "part-0.parquet")
+    assert rows(tmp_path, spark) == rows(tmp_path, CON)
+    assert {(row["day"], row["shop"]) for row in rows(tmp_path, spark)} == {
+        ("2020-01-01", "a b"), (None, "ü+ 1"), ("5", ""),
+    }  # fmt: skip
+    pq.write_table(pa.table({"item_id": [1], "day": [2]}), tmp_path / "day=5" / "shop=" / "part-0.parquet")
+    with pytest.raises(DataError, match=r"has a column 'day', which its folder names too: rename one of them"):
+        open_source(tmp_path / "day=5", spark)

@@ -5,11 +5,14 @@ A backend is Ibis's connection to the engine, a table an Ibis expression on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import pyarrow as pa
+
+FolderColumns = Mapping[str, Sequence[str | None]]
+"""Columns that folder names spell: a value per file."""
 
 
 class Engine(Protocol):
@@ -37,7 +40,9 @@ class Engine(Protocol):
 
     def can_read(self, paths: Sequence[Path]) -> bool: ...
 
-    def read_parquet(self, backend: Any, paths: Sequence[Path], place: str, firsts: Sequence[int]) -> Any: ...
+    def read_parquet(
+        self, backend: Any, paths: Sequence[Path], place: str, firsts: Sequence[int], folders: FolderColumns
+    ) -> Any: ...
 
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "FolderColumns"]

@@ -20,6 +20,7 @@ import ibis
 import ibis.expr.operations as ops
 import pyarrow as pa
 
+from prismrec.data.engines.contract import FolderColumns
 from prismrec.errors import DataError
 
 
@@ -139,14 +140,15 @@ def can_read(paths: Sequence[Path]) -> bool:
     return True
 
 
-def read_parquet(backend: Any, paths: Sequence[Path], place: str, firsts: Sequence[int]) -> Any:
+def read_parquet(backend: Any, paths: Sequence[Path], place: str, firsts: Sequence[int], folders: FolderColumns) -> Any:
     """A view over Parquet files; the place of a row is that of its file's first row and its number in the file."""
     files = ", ".join(quoted(path) for path in paths)
     numbered = f", ({list(firsts)})[CAST(file_index + 1 AS BIGINT)] + file_row_number AS {identifier(place)}"
     view = unique_name("parquet")
     statement(
         backend,
-        f"CREATE TEMP VIEW {view} AS SELECT *{numbered if place else ''} FROM read_parquet([{files}])",
+        f"CREATE TEMP VIEW {view} AS SELECT *{numbered if place else ''} "
+        f"FROM read_parquet([{files}], hive_partitioning = {bool(folders)}, hive_types_autocast = false)",
     )
     return named(backend, view)
 

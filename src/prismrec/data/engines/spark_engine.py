@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import unquote
 
@@ -23,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prismrec.data.engines import duckdb_engine
+from prismrec.data.engines.contract import FolderColumns
 from prismrec.data.engines.spark_errors import named_errors
 from prismrec.data.engines.spark_session import running, without_version_warnings
 from prismrec.data.engines.spark_types import (
@@ -37,7 +39,7 @@ from prismrec.data.engines.spark_types import (
 from prismrec.errors import DataError
 
 _FIRST_PART = "part-00000.parquet"
-_PATH, _FIRST = "prismrec_path", "prismrec_first"
+_PATH, _FIRST, _ROW = "prismrec_path", "prismrec_first", "prismrec_row"
 _SCHEME = r"^[a-z0-9]+:/+"
 _GLOB = re.compile(r"([\\{}\[\]*?])")
 
@@ -159,7 +161,7 @@ def can_read(paths: Sequence[Path]) -> bool:
     return all(reads_directly(_metadata(path)) for path in paths)
 
 
-def read_parquet(backend: Any, paths: Sequence[Path], place: str, firsts: Sequence[int]) -> Any:
+def read_parquet(backend: Any, paths: Sequence[Path], place: str, firsts: Sequence[int], folders: FolderColumns) -> Any:
     """A view over Parquet files; the place of a row is that of its file's first row and its number in the file.
 
     Raises:
@@ -170,30 +172,40 @@ def read_parquet(backend: Any, paths: Sequence[Path], place: str, firsts: Sequen
         other = declared(pq.read_schema(path), str(path))
         if other != schema:
             raise DataError(f"{path} has other columns than {paths[0]}: {_described(other)}; not {_described(schema)}")
-    name = _unique_name("parquet")
-    if not place:
-        return _named(backend, _reader(backend, schema).parquet(*map(_literal, paths)), name, schema)
-    frame = _placed(backend, schema, paths, place, firsts)
-    return _named(backend, frame, name, ibis.schema({**schema, place: "int64"}))
+    twice = sorted({name for name in folders if name in schema})
+    if twice:
+        raise DataError(f"{paths[0]} has a column {twice[0]!r}, which its folder names too: rename one of them")
+    name, further = _unique_name("parquet"), {**dict.fromkeys(folders, "string"), **({place: "int64"} if place else {})}
+    frame = _placed(backend, schema, paths, place, firsts, folders)
+    return _named(backend, frame, name, ibis.schema({**schema, **further}))
 
 
-def _placed(backend: Any, schema: ibis.Schema, files: Sequence[Path], place: str, firsts: Sequence[int]) -> Any:
-    """Files with each row's place: the number of the file's first row, by its path, and the row's number in it."""
+def _placed(
+    backend: Any,
+    schema: ibis.Schema,
+    files: Sequence[Path],
+    place: str,
+    firsts: Sequence[int],
+    folders: FolderColumns = MappingProxyType({}),
+) -> Any:
+    """Files with what is known of each: its folders' columns, and where it starts, which gives each row's place."""
     from pyspark.sql import functions
 
     with named_errors(), without_version_warnings():
         frame = _reader(backend, schema).parquet(*map(_literal, files))
+        if not place and not folders:
+            return frame
+        known = {**folders, **({_FIRST: firsts} if place else {})}
         columns = [functions.col(_quoted(name)) for name in schema.names]
-        row = functions.col("_metadata.row_index")
-        if len(files) == 1:
-            return frame.select(*columns, (row + firsts[0]).alias(place))
         path = functions.regexp_replace("_metadata.file_path", _SCHEME, "/")
-        known = dict(zip(map(str, map(Path.absolute, files)), firsts, strict=True))
+        numbered = frame.select(*columns, path.alias(_PATH), functions.col("_metadata.row_index").alias(_ROW))
         found = [re.sub(_SCHEME, "/", uri) for uri in frame.inputFiles()]
-        starts = pa.table({_PATH: found, _FIRST: pa.array([known[unquote(uri)] for uri in found], pa.int64())})
-        numbered = frame.select(*columns, path.alias(_PATH), row.alias(place))
-        joined = numbered.join(functions.broadcast(backend._session.createDataFrame(starts)), _PATH)
-        return joined.select(*columns, (functions.col(place) + functions.col(_FIRST)).alias(place))
+        numbers = {str(file.absolute()): number for number, file in enumerate(files)}
+        order = [numbers[unquote(uri)] for uri in found]
+        facts = pa.table({_PATH: found, **{name: [values[n] for n in order] for name, values in known.items()}})
+        joined = numbered.join(functions.broadcast(backend._session.createDataFrame(facts)), _PATH)
+        places = [(functions.col(_ROW) + functions.col(_FIRST)).alias(place)] if place else []
+        return joined.select(*columns, *(functions.col(_quoted(name)) for name in folders), *places)
 
 
 def _frame(table: Any) -> Any:

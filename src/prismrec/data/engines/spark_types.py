@@ -161,7 +161,7 @@ def _declared(kind: pa.DataType, where: str) -> Any:
         return dt.binary
     try:
         found = dt.DataType.from_pyarrow(kind)
-    except NotImplementedError as error:
+    except (NotImplementedError, ValueError, KeyError) as error:
         raise DataError(f"{where} has type {kind}, which Spark cannot hold: cast it, or leave it out") from error
     spark_type(found, where)
     return found
