@@ -2,8 +2,11 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -94,3 +97,30 @@ def stop_when_there(folder, number):
     while len(list(folder.glob("ready-*"))) < 2 and time.monotonic() < end:
         time.sleep(0.05)
     os.kill(os.getpid(), number)
+
+
+def test_workers_end_with_the_process_that_wanted_them(tmp_path):
+    (tmp_path / "job").mkdir()
+    (tmp_path / "stand_in_worker.py").write_text(
+        WORKER + '(folder / f"ready-{rank}").write_text(str(os.getpid()))\ntime.sleep(300)'
+    )
+    code = (
+        "from pathlib import Path; from prismrec.cluster.launch import launch; "
+        f"launch(Path({str(tmp_path / 'job')!r}), 'stand_in_worker', 2, 0, 1, print)"
+    )
+    paths = f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": paths}) as parent:
+        workers = [int(wait_for_text(tmp_path / "job" / f"ready-{rank}")) for rank in range(2)]
+        parent.kill()
+    end = time.monotonic() + 60
+    while any(Path(f"/proc/{worker}").exists() for worker in workers):
+        assert time.monotonic() < end, "workers were left behind"
+        time.sleep(0.1)
+
+
+def wait_for_text(path):
+    end = time.monotonic() + 60
+    while not (path.exists() and path.read_text()):
+        assert time.monotonic() < end, f"{path} did not come"
+        time.sleep(0.05)
+    return path.read_text()
