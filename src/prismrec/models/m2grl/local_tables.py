@@ -126,7 +126,7 @@ def local_tables(
 
 _ADVICE = (
     "lower model.embedding_dim, store 16 bits (sharding.storage), spread the tables over more devices "
-    "(train --processes), or keep them in host memory (sharding.placement)"
+    "(train --processes), or keep them in host memory (sharding.placement, under torchrun)"
 )
 
 
