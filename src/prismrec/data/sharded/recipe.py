@@ -46,14 +46,14 @@ class Recipe:
 
         def write(place: Path) -> dict[str, Any]:
             log = self._opened.log
-            n_read, n_long = (_n_rows(each.table) for each in (log, long_enough(log, settings)))
+            long, n_read = long_enough(log, settings), _n_rows(log.table)
             self._write(_log_columns(clean(log, settings).table), place)
             return {
                 "input": log.notes,
                 "item_table": {} if self._opened.items is None else self._opened.items.notes,
                 "unknown_items": self._opened.unknown,
                 "read": n_read,
-                "long_enough": n_long,
+                "long_enough": n_read if long is log else _n_rows(long.table),
                 "id_types": {USERS: _id_type(log.table[USER_ID]), ITEM_VIEW: _id_type(log.table[ITEM_ID])},
             }
 
