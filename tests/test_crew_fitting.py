@@ -20,7 +20,7 @@ from prismrec.data.prepared import PreparedData, View, save_prepared
 from prismrec.data.sequences import Sequences
 from prismrec.data.training_data import training_data
 from prismrec.data.vocabulary import Vocabulary
-from prismrec.errors import ConfigError, TrainingError
+from prismrec.errors import ArtifactError, ConfigError
 from prismrec.fitting import as_run, fingerprint_of, fit, for_crew
 from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.settings import build_settings
@@ -104,7 +104,7 @@ def test_two_processes_learn_what_one_does(data, two):
     assert scores[:30, :30].mean() > scores[:30, 30:].mean() + 1
     assert scores[30:, 30:].mean() > scores[30:, :30].mean() + 1
     assert told.notes[0].startswith("2 processes train together: implementation torch, tables shared out by TorchRec")
-    assert (told.notes[1], told.notes[-1]) == ("start 0", "end")
+    assert told.notes[1:] == ["computing on cpu with torch", "start 0", "end"]
     assert tuple(told.entries) == fitted.log.epochs
     assert {type(table.source) for table in fitted.model.tables().values()} == {np.memmap}
 
@@ -173,8 +173,11 @@ def test_stopped_run_goes_on_with_another_number_of_processes(data, tmp_path):
 
 
 def test_error_of_a_worker_is_raised_as_itself_and_nothing_starts_again(data, tmp_path):
-    with pytest.raises(TrainingError, match=r"try a lower training\.learning_rate"):
-        fit(data, settings_with("sharding.processes=2", "training.learning_rate=100", "sharding.storage=fp16"))
+    told = Told()
+    with pytest.raises(ArtifactError, match=r"there is no checkpoint in .*: start without --resume"):
+        fit(data, settings_with("sharding.processes=2"), run_folder=tmp_path / "run", resume=True, progress=told)
+    assert told.notes[-2:] == ["computing on cpu with torch", "end"]
+    assert told.notes.count("computing on cpu with torch") == 1
 
 
 def test_early_stopping_in_several_processes_is_refused(data):
