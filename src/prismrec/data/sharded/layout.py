@@ -34,6 +34,12 @@ SHARDED_VERSION = 1
 ITEMS = "items"
 """The column of a row's list, in the sequences of every view."""
 
+ROW_NUMBER = "row"
+"""In the sequences of a side view: which row of the item view a row is the image of."""
+
+ITEM_PLACE = "prismrec_index"
+"""The item's index, beside the item table's own columns."""
+
 VOCABULARY, SEQUENCES, COUNTS, EDGES, ITEM_COLUMNS, QUARANTINE = (
     "vocabulary", "sequences", "counts", "edges", "item_columns", "quarantine",
 )  # fmt: skip
@@ -175,8 +181,10 @@ __all__ = [
     "EDGES",
     "ITEMS",
     "ITEM_COLUMNS",
+    "ITEM_PLACE",
     "MANIFEST",
     "QUARANTINE",
+    "ROW_NUMBER",
     "SEQUENCES",
     "VOCABULARY",
     "ShardFile",

@@ -20,13 +20,9 @@ from prismrec.data.sessions import (
     item_lists,
     sessions,
 )
+from prismrec.data.sharded.layout import ITEM_PLACE, ROW_NUMBER
 
 PLACE = "place"
-ROW_NUMBER = "row"
-
-ITEM_PLACE = "prismrec_index"
-"""The item's index, beside the item table's own columns."""
-
 BY_PLACE = (PLACE, SESSION_NUMBER, "piece")
 """The order of item sequences; histories have session and piece 0."""
 

@@ -19,8 +19,6 @@ from prismrec.data.sharded.parts import Part, all_parts, batches, lists_of
 from prismrec.data.sharded.scratch import Scratch
 from prismrec.data.vocabulary import UUID_TYPE, Vocabulary
 
-_INDEX_COLUMN = "prismrec_index"
-
 
 def read_whole(folder: str | Path, scratch: Path | None = None, *, checksums: bool = False) -> PreparedData:
     """Everything, equal to what `preparation.prepare` makes of the same tables, row for row.
@@ -111,7 +109,7 @@ class _Whole:
             return None
         files = self.manifest.parts(layout.ITEM_COLUMNS)
         stored = layout.opened(self.folder / files[0]).schema_arrow
-        sides = [name for name in stored.names if name != _INDEX_COLUMN]
+        sides = [name for name in stored.names if name != layout.ITEM_PLACE]
         if not sides:
             return pa.table({ITEM_ID: ids})
         schema = pa.schema([stored.field(name).with_nullable(True).remove_metadata() for name in sides])
@@ -126,7 +124,7 @@ class _Whole:
     def _gathered(self, view: str, target: NDArray[np.int64], n_rows: int) -> Sequences:
         """The rows of a view, each at its target: item rows are counted, those of side views name theirs."""
         parts = self._parts(layout.SEQUENCES, view)
-        columns = (layout.ITEMS,) if view == ITEM_VIEW else (layout.ITEMS, "row")
+        columns = (layout.ITEMS,) if view == ITEM_VIEW else (layout.ITEMS, layout.ROW_NUMBER)
         offsets = self.scratch.array(n_rows + 1, np.int64)
         for rows, _, lengths in _rows(parts, columns):
             offsets[target[rows] + 1] = lengths
@@ -162,7 +160,11 @@ def _rows(
     place = 0
     for batch in batches(parts, columns):
         flat, lengths = lists_of(batch)
-        numbers = batch.column("row").to_numpy() if "row" in columns else np.arange(place, place + batch.num_rows)
+        numbers = (
+            batch.column(layout.ROW_NUMBER).to_numpy()
+            if layout.ROW_NUMBER in columns
+            else np.arange(place, place + batch.num_rows)
+        )
         yield numbers, flat, lengths
         place += batch.num_rows
 
