@@ -62,14 +62,15 @@ def test_numbers_are_those_of_the_scorer(parts, similarity):
 def test_written_in_blocks_they_are_the_files_of_those_made_in_memory(
     parts, tmp_path, monkeypatch, similarity, block_bytes
 ):
+    vectors, nodes, counts = parts
     for name in ("memory", "files"):
         (tmp_path / name).mkdir()
-    ItemMatrices.of(*parts, similarity).save(tmp_path / "memory")
+    ItemMatrices.of(vectors, nodes, counts, similarity).save(tmp_path / "memory")
     monkeypatch.setattr(blocks, "BLOCK_BYTES", block_bytes)
-    written = ItemMatrices.write(tmp_path / "files", *parts, similarity)
+    written = ItemMatrices.write(tmp_path / "files", vectors, nodes, counts, similarity)
     for name in ("sources.npy", "targets.npy"):
         assert (tmp_path / "files" / name).read_bytes() == (tmp_path / "memory" / name).read_bytes()
-    np.testing.assert_array_equal(written.targets, ItemMatrices.of(*parts, similarity).targets)
+    np.testing.assert_array_equal(written.targets, ItemMatrices.of(vectors, nodes, counts, similarity).targets)
 
 
 def test_contradicting_rows_are_refused(parts, tmp_path):

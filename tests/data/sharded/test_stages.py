@@ -100,7 +100,8 @@ def test_a_missing_file_is_written_again(stages):
 
 def test_identities_depend_on_name_and_parts_alone():
     assert identity_of("a", {"x": 1, "y": 2}) == identity_of("a", {"y": 2, "x": 1})
-    assert len({identity_of(*each) for each in [("a", {"x": 1}), ("b", {"x": 1}), ("a", {"x": "1"}), ("a", {})]}) == 4
+    others: list[tuple[str, dict[str, object]]] = [("a", {"x": 1}), ("b", {"x": 1}), ("a", {"x": "1"}), ("a", {})]
+    assert len({identity_of(name, parts) for name, parts in others}) == 4
 
 
 def test_the_lock_goes_with_its_block(tmp_path):
