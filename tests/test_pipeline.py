@@ -99,12 +99,12 @@ def test_changing_what_is_held_out_changes_neither_training_data_nor_vectors(sho
         part = next(split(log, settings.split))
         data = prepare_log(part.train, table, settings)
         found.append((part, data, fit(data, settings).model.tables()))
-    (part, data, tables), (other_part, other_data, other_tables) = found
+    (part, data, vectors), (other_part, other_data, other_vectors) = found
     assert fingerprint_of(other_data) == fingerprint_of(data)
     assert other_data.items.ids.equals(data.items.ids)
-    for view, table in tables.items():
-        assert other_tables[view].source.tobytes() == table.source.tobytes()
-        assert other_tables[view].target.tobytes() == table.target.tobytes()
+    for view, own in vectors.items():
+        assert other_vectors[view].source.tobytes() == own.source.tobytes()
+        assert other_vectors[view].target.tobytes() == own.target.tobytes()
     assert not other_part.queries.queries["truth"].equals(part.queries.queries["truth"])
 
 
