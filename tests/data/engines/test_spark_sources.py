@@ -54,6 +54,15 @@ def test_parquet_is_read_by_spark_itself(spark, tmp_path):
     assert [Path(row["file"]).name for row in found[1]] == ["a.parquet", "b.parquet"]
 
 
+def test_a_path_may_go_up_and_through_links(spark, tmp_path):
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    pq.write_table(pa.table({"n": [3, 1, 2]}), tmp_path / "far" / "table.parquet")
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
+    up = tmp_path / "link" / ".." / "table.parquet"  # to the system, the folder above what the link leads to
+    assert rows(up, spark) == rows(up, CON)
+    assert [row["n"] for row in rows(up, spark)] == [3, 1, 2]
+
+
 def test_types_that_spark_lacks_come_through_duckdb(spark, tmp_path):
     ids = [uuid.UUID(int=n << 120).bytes for n in (255, 1)]
     table = pa.table({"item_id": pa.array(ids, pa.uuid()), "at": pa.array([1_500, 2_000], pa.timestamp("ns"))})

@@ -192,7 +192,10 @@ def _placed(
     from pyspark.sql import functions
 
     with named_errors(), without_version_warnings():
-        frame = _reader(backend, schema).parquet(*map(_literal, files))
+        placed = [
+            file.parent.resolve() / file.name for file in files
+        ]  # Spark takes ".." by the letter, links or no links
+        frame = _reader(backend, schema).parquet(*map(_literal, placed))
         if not place and not folders:
             return frame
         known = {**folders, **({_FIRST: firsts} if place else {})}
@@ -200,7 +203,7 @@ def _placed(
         path = functions.regexp_replace("_metadata.file_path", _SCHEME, "/")
         numbered = frame.select(*columns, path.alias(_PATH), functions.col("_metadata.row_index").alias(_ROW))
         found = [re.sub(_SCHEME, "/", uri) for uri in frame.inputFiles()]
-        numbers = {str(file.absolute()): number for number, file in enumerate(files)}
+        numbers = {str(file): number for number, file in enumerate(placed)}
         order = [numbers[unquote(uri)] for uri in found]
         facts = pa.table({_PATH: found, **{name: [values[n] for n in order] for name, values in known.items()}})
         joined = numbered.join(functions.broadcast(backend._session.createDataFrame(facts)), _PATH)
