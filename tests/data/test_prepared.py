@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prismrec.data.preparation import prepare
-from prismrec.data.prepared import MANIFEST, load_prepared, save_prepared
+from prismrec.data.prepared import MANIFEST, load_prepared, refuse_other_content, save_prepared
 from prismrec.data.reading import connect, read_interactions, read_items
 from prismrec.errors import ArtifactError
 
@@ -52,6 +52,24 @@ def test_saved_and_loaded_is_equal(data, folder):
     assert back.item_columns is not None
     assert back.item_columns.equals(data.item_columns)
     assert back.report == data.report
+
+
+@pytest.mark.parametrize("manifest", [None, "{", "[]", '{"schema_version": 2, "index": {}}'])
+def test_a_folder_of_other_things_is_not_replaced(data, tmp_path, manifest):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    if manifest is not None:
+        (tmp_path / MANIFEST).write_text(manifest)
+    with pytest.raises(ArtifactError, match="holds other files than prepared data and will not be replaced"):
+        save_prepared(data, tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "years of work"
+
+
+def test_prepared_data_and_empty_folders_are_replaced(data, folder, tmp_path):
+    (tmp_path / "empty").mkdir()
+    refuse_other_content(tmp_path / "new")
+    for place in (folder, tmp_path / "empty"):
+        save_prepared(data, place)
+        assert load_prepared(place).report == data.report
 
 
 def test_arrays_are_memory_mapped(folder):

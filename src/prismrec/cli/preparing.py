@@ -103,9 +103,10 @@ def prepare(
 
 def _whole_report(settings: Settings, output: Path, edges: Path | None, base: Bundle | None) -> Mapping[str, Any]:
     """Prepare in this process; what was counted."""
-    from prismrec.data.prepared import save_prepared
+    from prismrec.data.prepared import refuse_other_content, save_prepared
     from prismrec.inputs import open_tables, prepare_edges, prepare_log
 
+    refuse_other_content(output)  # before the work, not after
     with busy("preparing"):
         if edges is not None:
             data = prepare_edges(edges, settings)

@@ -82,7 +82,11 @@ def save_prepared(data: PreparedData, folder: str | Path) -> None:
 
     On disk: `items.arrow`, `users.arrow`, `sessions.*.npy`, `histories.*.npy`, `item_columns.parquet`, for view i
     `views/i.*`, the rows set aside in `quarantine/*.parquet`, and `manifest.json`.
+
+    Raises:
+        ArtifactError: the folder holds something that is no prepared data, or cannot be written.
     """
+    refuse_other_content(Path(folder))
     with whole_folder(Path(folder)) as place:
         data.items.save(place / "items.arrow")
         data.users.save(place / "users.arrow")
@@ -95,6 +99,22 @@ def save_prepared(data: PreparedData, folder: str | Path) -> None:
             pq.write_table(data.item_columns, place / "item_columns.parquet", compression="zstd")
         _save_quarantine(data, place / "quarantine")
         _write_manifest(data, place)
+
+
+def refuse_other_content(folder: Path) -> None:
+    """Refuse to replace anything but an empty folder or prepared data, sharded or not.
+
+    Raises:
+        ArtifactError: the folder holds other files, a bundle for one, which would be lost.
+    """
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        manifest = None
+    if not isinstance(manifest, dict) or "report" not in manifest:  # which the manifest of a bundle lacks
+        raise ArtifactError(f"{folder} holds other files than prepared data and will not be replaced: choose a new one")
 
 
 def load_prepared(folder: str | Path) -> PreparedData:
@@ -194,4 +214,4 @@ def _check_files(place: Path, manifest: Mapping[str, Any]) -> None:
             raise ArtifactError(f"{path} is damaged (its checksum is not that of {MANIFEST}): prepare the data again")
 
 
-__all__ = ["PreparedData", "View", "load_prepared", "save_prepared"]
+__all__ = ["PreparedData", "View", "load_prepared", "refuse_other_content", "save_prepared"]

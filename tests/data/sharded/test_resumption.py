@@ -82,6 +82,15 @@ def test_a_changed_view_redoes_that_view_alone(run):
     assert made == {f"{kind}/shop" for kind in ("pairs", "vocabulary", "edges", "sequences", "counts")}
 
 
+def test_another_number_of_shards_redoes_all_that_stays_and_no_more(run, tmp_path):
+    run(shards=2)
+    made, kept = told_by(lambda tell: run(tell, shards=5))
+    assert kept == {"log/clean", "item table", "quarantine"}
+    assert len(made) + len(kept) == N_STAGES
+    for folder in ("vocabulary/item", "sequences/shop", "counts/item", "edges/shop", "item_columns"):
+        assert len(list((tmp_path / "p" / folder).iterdir())) == 5, folder
+
+
 def test_a_changed_input_redoes_everything(run):
     run()
     made, kept = told_by(lambda tell: run(tell, identity="another log"))
@@ -116,12 +125,31 @@ def test_stages_that_a_killed_run_left_behind_go_too(run, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["p"]
 
 
+def test_stages_of_a_run_at_work_stay(run, tmp_path):
+    run(keep_stages=False)
+
+    def another(text):
+        run(keep_stages=False)  # whole already: nothing to do, and nothing of the other one's to remove
+        assert (tmp_path / "p.stages" / "log" / "clean").exists()
+
+    run(another, sequences="histories", keep_stages=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["p"]
+
+
 def test_a_folder_of_other_things_is_not_replaced(run, tmp_path):
     (tmp_path / "p").mkdir()
     (tmp_path / "p" / "thesis.txt").write_text("years of work")
     with pytest.raises(ArtifactError, match=r"p holds other files .* and will not be replaced"):
         run()
     assert (tmp_path / "p" / "thesis.txt").exists()
+
+
+def test_a_bundle_is_not_replaced(run, tmp_path):
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / MANIFEST).write_text('{"schema_version": 2, "index": {}, "files": {}}')
+    with pytest.raises(ArtifactError, match=r"p holds other files .* and will not be replaced"):
+        run()
+    assert not (tmp_path / "p.stages").exists()
 
 
 def test_an_older_folder_is_replaced_whole(run, tmp_path):

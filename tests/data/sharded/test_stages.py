@@ -115,6 +115,17 @@ def test_the_lock_goes_with_its_block(tmp_path):
         pass
 
 
+def test_a_lock_on_a_folder_that_another_process_just_removed_is_none(tmp_path, monkeypatch):
+    from prismrec.data.sharded import stages
+
+    def removed_in_between(lock, operation):
+        (tmp_path / "p.stages").rmdir()
+
+    monkeypatch.setattr(stages.fcntl, "flock", removed_in_between)
+    with pytest.raises(ArtifactError, match="another process prepares data in"), only_one_at(tmp_path / "p.stages"):
+        pass
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with (

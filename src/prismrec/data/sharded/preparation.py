@@ -13,11 +13,13 @@ import errno
 import os
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from prismrec.data.preparation import checked_views, steps_of
+from prismrec.data.prepared import refuse_other_content
 from prismrec.data.schema import ITEM_VIEW, USERS
 from prismrec.data.sharded import layout
 from prismrec.data.sharded.job import ShardJob, Tables
@@ -49,12 +51,14 @@ def prepare_sharded(tables: Tables, backend: Any, job: ShardJob, tell: Told) -> 
     manifest = _finished(job.folder, identity)
     if manifest is not None:
         tell(f"{job.folder}: whole, kept from the earlier run")
+        if not job.keep_stages:
+            _remove_abandoned(job.stages_folder)
     else:
         with only_one_at(job.stages_folder):
             made = _all_stages(Recipe(tables, backend, job, Stages(job.stages_folder, tell)), job.views)
             manifest = _published(made, job, identity)
-    if not job.keep_stages:
-        shutil.rmtree(job.stages_folder, ignore_errors=True)
+            if not job.keep_stages:
+                shutil.rmtree(job.stages_folder, ignore_errors=True)
     return manifest
 
 
@@ -157,16 +161,20 @@ def _link_all(files: Iterable[Path], folder: Path) -> None:
             shutil.copyfile(file, folder / file.name)
 
 
+def _remove_abandoned(stages: Path) -> None:
+    """Remove what a killed run left behind; the stages of a run at work, with other settings, stay."""
+    if stages.is_dir():
+        with suppress(ArtifactError), only_one_at(stages):
+            shutil.rmtree(stages, ignore_errors=True)
+
+
 def _finished(folder: Path, identity: str) -> layout.ShardManifest | None:
     """The manifest of a folder that is what is asked for already, else None.
 
     Raises:
         ArtifactError: the folder holds something that is no prepared data, and would be lost.
     """
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / layout.MANIFEST).exists():
-        raise ArtifactError(
-            f"{folder} holds other files (no {layout.MANIFEST} among them) and will not be replaced: choose a new one"
-        )
+    refuse_other_content(folder)
     if not layout.is_sharded(folder):
         return None
     try:

@@ -211,7 +211,8 @@ class Recipe:
             return counted(engine.read_dataset(self._backend, place))
 
         older = {} if base is None else {"base": base.identity}
-        return self._stages.run(f"{layout.VOCABULARY}/{name}", {**parts, **older}, write)
+        shards = {"shards": self._job.shards}  # all that stays depends on a vocabulary, and has as many files
+        return self._stages.run(f"{layout.VOCABULARY}/{name}", {**parts, **older, **shards}, write)
 
     def _base(self, name: str) -> Stage | None:
         """The older vocabulary of this name, brought to where the engine reads it."""

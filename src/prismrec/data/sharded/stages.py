@@ -106,12 +106,20 @@ def only_one_at(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise ArtifactError(f"cannot keep stages in {folder}: {error.strerror}; choose another folder") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not _locked(lock, folder):
+            raise ArtifactError(f"another process prepares data in {folder}: wait for it, or choose another")
         yield
-    except BlockingIOError as error:
-        raise ArtifactError(f"another process prepares data in {folder}: wait for it, or choose another") from error
     finally:
         os.close(lock)
+
+
+def _locked(lock: int, folder: Path) -> bool:
+    """Whether the lock is ours, and on the folder that is there: another process may just have removed its own."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return os.path.samestat(os.fstat(lock), os.stat(folder))
+    except (BlockingIOError, FileNotFoundError):
+        return False
 
 
 def identity_of(name: str, parts: Mapping[str, Any]) -> str:
