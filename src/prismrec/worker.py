@@ -1,4 +1,4 @@
-"""One of the processes that train a model together: `python -m prismrec.worker FOLDER`, started by `cluster.launch`.
+"""One of the processes that train a model together: `python -m prismrec.worker FOLDER PARENT`, started by the agent.
 
 Ends with 0 when it is done, and also when starting again would not help: it then leaves an `Outcome`. Ends with 1 when
 another process is gone: torchrun then starts all of them again.
@@ -39,7 +39,7 @@ def main(folder: Path) -> int:
 
 
 if __name__ == "__main__":
-    dies_with_parent()
+    dies_with_parent(int(sys.argv[2]))
     sys.exit(main(Path(sys.argv[1])))
 
 

@@ -20,7 +20,9 @@ import os, signal, sys, time
 from pathlib import Path
 from prismrec.cluster.agent import dies_with_parent
 from prismrec.cluster.outcomes import Outcome
-dies_with_parent()
+dies_with_parent(int(sys.argv[2]))
+def say(*words):  # in one piece, where print writes every word by itself between those of the other process
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())
 folder, rank, attempt = Path(sys.argv[1]), int(os.environ["RANK"]), int(os.environ["TORCHELASTIC_RESTART_COUNT"])
 """
 
@@ -41,7 +43,7 @@ def work(tmp_path, monkeypatch):
 
 
 def test_lines_of_workers_are_heard_and_every_worker_knows_its_threads(work):
-    outcomes, lines = work("print(rank, os.environ['WORLD_SIZE'], os.environ['OMP_NUM_THREADS'])")
+    outcomes, lines = work("say(rank, os.environ['WORLD_SIZE'], os.environ['OMP_NUM_THREADS'])")
     assert outcomes == []
     assert sorted(lines) == ["0 2 1", "1 2 1"]
 
@@ -49,7 +51,7 @@ def test_lines_of_workers_are_heard_and_every_worker_knows_its_threads(work):
 def test_worker_that_is_killed_starts_all_again(work):
     outcomes, lines = work(
         """
-print(rank, attempt, flush=True)
+say(rank, attempt)
 if attempt == 0 and rank == 1:
     os.kill(os.getpid(), signal.SIGKILL)
 time.sleep(0 if attempt else 60)
@@ -66,7 +68,7 @@ def test_worker_that_is_lost_too_often_is_named(work):
 
 
 def test_worker_that_cannot_go_on_is_not_started_again(work):
-    outcomes, lines = work("print(rank); Outcome(rank, 'DataError', f'row {rank} is bad').write(folder)", restarts=3)
+    outcomes, lines = work("say(rank); Outcome(rank, 'DataError', f'row {rank} is bad').write(folder)", restarts=3)
     assert [outcome.message for outcome in outcomes] == ["row 0 is bad", "row 1 is bad"]
     assert sorted(lines) == ["0", "1"]
 

@@ -1,7 +1,8 @@
 """The process that starts the workers, watches them and starts all again when one is lost: torchrun's agent.
 
-`python -m prismrec.cluster.agent FOLDER MODULE N_PROCESSES RESTARTS`, started by `launch`. It dies with its parent,
-and its workers with it (`dies_with_parent`), so that nobody has to look for processes left behind.
+`python -m prismrec.cluster.agent FOLDER MODULE N_PROCESSES RESTARTS PARENT`, started by `launch`, where PARENT is the
+number of that process. It dies with its parent, and its workers (`python -m MODULE FOLDER PARENT`) with it
+(`dies_with_parent`), so that nobody has to look for processes left behind.
 """
 
 from __future__ import annotations
@@ -20,10 +21,17 @@ SHUTDOWN_SECONDS = 3600
 _PR_SET_PDEATHSIG = 1
 
 
-def dies_with_parent() -> None:
-    """Let the system send this process SIGTERM when its parent ends, however it does (Linux)."""
+def dies_with_parent(parent: int) -> None:
+    """Let the system send this process SIGTERM when its parent ends, however it does (Linux).
+
+    Args:
+        parent: number of the process that started this one: where that is gone already, this one ends at once.
+            (In a container the one that started it may well be process 1, which also adopts orphans.)
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit("the process that started this one is gone")
 
 
 def main(folder: Path, module: str, n_processes: int, restarts: int) -> None:
@@ -44,7 +52,7 @@ def main(folder: Path, module: str, n_processes: int, restarts: int) -> None:
         shutdown_timeout=SHUTDOWN_SECONDS,
     )
     try:
-        elastic_launch(config, sys.executable)("-u", "-m", module, str(folder))
+        elastic_launch(config, sys.executable)("-u", "-m", module, str(folder), str(os.getpid()))
     except ChildFailedError as error:
         ends = {rank: failure.exitcode for rank, failure in error.failures.items()}
         (folder / "agent.json").write_text(json.dumps(ends))
@@ -52,9 +60,7 @@ def main(folder: Path, module: str, n_processes: int, restarts: int) -> None:
 
 
 if __name__ == "__main__":
-    dies_with_parent()
-    if os.getppid() == 1:
-        sys.exit("the process that wanted workers is gone")
+    dies_with_parent(int(sys.argv[5]))
     main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
 
 

@@ -1,7 +1,7 @@
 """Several processes on this machine that train one model: started, watched, stopped, and started again.
 
 `launch` starts an agent (`agent`, torchrun's own), which starts the workers and, when one of them is lost, all of them
-again. A worker is `python -m prismrec.worker FOLDER`; what it did or could not do it writes into that folder:
+again. A worker is `python -m prismrec.worker FOLDER PARENT`; what it did or could not do it writes into that folder:
 
     rank 0, standard output     how training goes, a JSON event per line (`training.progress`)
     outcome-RANK.json           why a worker ended early: an error of PrismRec, or a signal
@@ -32,7 +32,7 @@ _LINES_SHOWN = 8
 def launch(
     folder: Path, module: str, n_processes: int, restarts: int, threads: int, hear: Callable[[str], None]
 ) -> list[Outcome]:
-    """Run `python -m module FOLDER` in several processes until all are done.
+    """Run `python -m module FOLDER PARENT` in several processes until all are done.
 
     SIGINT and SIGTERM go on to the workers while they run; a second one ends them at once.
 
@@ -48,7 +48,8 @@ def launch(
     Raises:
         CrewError: a worker was lost too often, or the agent itself; names the rank and its end.
     """
-    command = [sys.executable, "-m", "prismrec.cluster.agent", str(folder), module, str(n_processes), str(restarts)]
+    arguments = [str(folder), module, str(n_processes), str(restarts), str(os.getpid())]
+    command = [sys.executable, "-m", "prismrec.cluster.agent", *arguments]
     environment = os.environ | {name: str(threads) for name in ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")}
     with (
         open(folder / "errors.log", "ab") as errors,
