@@ -63,6 +63,16 @@ def test_process_that_torchrun_did_not_start_says_how_to_start_it(monkeypatch):
         pass
 
 
+def test_gpus_that_are_not_there_are_refused_in_every_process_before_any_waits(monkeypatch):
+    places = {"RANK": "0", "WORLD_SIZE": "3", "LOCAL_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in {**places, "LOCAL_WORLD_SIZE": "3"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    with pytest.raises(ConfigError, match="a GPU for each of the 3 processes on this machine, and torch finds 2"):  # noqa: SIM117
+        with process_group("cuda"):
+            pass
+
+
 def test_environment_tells_who_started_a_process_and_how_often():
     assert not started_by_torchrun({})
     assert not started_by_torchrun({"RANK": "0"})

@@ -134,7 +134,7 @@ def process_group(device: str = "cpu", timeout_seconds: float = 600.0) -> Iterat
         timeout_seconds: how long to wait for another process in any meeting.
 
     Raises:
-        ConfigError: the environment is not torchrun's.
+        ConfigError: the environment is not torchrun's, or this machine has fewer GPUs than processes.
         CrewError: another process is gone, or they do not meet; names the rank, and its reason where it told one.
         MissingExtraError: torch is not installed.
     """
@@ -142,6 +142,7 @@ def process_group(device: str = "cpu", timeout_seconds: float = 600.0) -> Iterat
     _check_environment(os.environ)
     timeout = timedelta(seconds=timeout_seconds)
     if device == "cuda":
+        _check_devices(torch.cuda.device_count(), processes_here())
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
     try:
         from torch.distributed.rendezvous import rendezvous
@@ -194,6 +195,16 @@ def _check_environment(environment: Mapping[str, str]) -> None:
         raise ConfigError(
             f"this process does not know the others it should train with: {', '.join(missing)} not set; start it by "
             "`prismrec train --processes N` or by `torchrun -m prismrec train ...`"
+        )
+
+
+def _check_devices(n_devices: int, n_processes: int) -> None:
+    """Refused in every process of the machine: none is left waiting for others."""
+    if n_devices < n_processes:
+        raise ConfigError(
+            f'training.device = "cuda" needs a GPU for each of the {n_processes} processes on this machine, and torch '
+            f"finds {n_devices}: start fewer processes, check the driver and that torch was installed with CUDA, or "
+            'set training.device = "cpu"'
         )
 
 
