@@ -15,14 +15,15 @@ pytest.importorskip("torchrec", reason='needs pip install "prismrec[cluster]"', 
 
 from prismrec.cluster.crew import ALONE
 from prismrec.config import build
-from prismrec.crew_fitting import identity_of_prepared, own_share
+from prismrec.crew_fitting import identity_of_prepared, own_share, too_little_for
 from prismrec.data.prepared import PreparedData, View, save_prepared
 from prismrec.data.sequences import Sequences
 from prismrec.data.training_data import training_data
 from prismrec.data.vocabulary import Vocabulary
-from prismrec.errors import ArtifactError, ConfigError
+from prismrec.errors import ArtifactError, ConfigError, ResourceError
 from prismrec.fitting import as_run, fingerprint_of, fit, for_crew
 from prismrec.models.m2grl.config import M2GRLConfig
+from prismrec.resources import Disk, Resources
 from prismrec.settings import build_settings
 from prismrec.training.checkpoints import RunFolder
 from prismrec.training.interrupts import TrainingInterrupted
@@ -178,6 +179,25 @@ def test_error_of_a_worker_is_raised_as_itself_and_nothing_starts_again(data, tm
         fit(data, settings_with("sharding.processes=2"), run_folder=tmp_path / "run", resume=True, progress=told)
     assert told.notes[-2:] == ["computing on cpu with torch", "end"]
     assert told.notes.count("computing on cpu with torch") == 1
+
+
+def test_room_that_the_checkpoint_before_takes_is_not_asked_for_again(tmp_path, monkeypatch):
+    """Two checkpoints of 5.2 GB and a bundle of 10.9 GB: with room for all of it a run begins, and then goes on."""
+    nodes, settings = {"item": 10_000_000}, settings_with("model.embedding_dim=64")
+    run, free = tmp_path / "run", 25 * 10**9
+
+    def there(places, **_):
+        return Resources(disks={name: Disk(1, free, path) for name, path in places.items()})
+
+    monkeypatch.setattr("prismrec.preflight.read_resources", there)
+    assert too_little_for(nodes, settings, run, 1) == []
+    free -= 5 * 10**9
+    with pytest.raises(ResourceError, match="for run and bundle"):
+        too_little_for(nodes, settings, run, 1)
+    (run / "checkpoint" / "state").mkdir(parents=True)
+    with open(run / "checkpoint" / "state" / "000-item.source.npy", "wb") as file:
+        file.truncate(5 * 10**9)
+    too_little_for(nodes, settings, run, 1)
 
 
 def test_early_stopping_in_several_processes_is_refused(data):

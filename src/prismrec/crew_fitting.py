@@ -36,7 +36,7 @@ from prismrec.models.m2grl.tables import SIDES
 from prismrec.preflight import require, training_needs
 from prismrec.retrieval.bundle import Bundle
 from prismrec.settings import Settings
-from prismrec.training.checkpoints import RunFolder
+from prismrec.training.checkpoints import RunFolder, bytes_of_checkpoint
 from prismrec.training.interrupts import TrainingInterrupted
 from prismrec.training.log import TrainingLog
 from prismrec.training.loop import train as run_training
@@ -154,6 +154,7 @@ def too_little_for(
         n_nodes, settings.model, processes=processes, machines=machines, storage=settings.sharding.storage,
         on_device=settings.training.device == "cuda" and settings.sharding.placement == "device",
         keeps_best=settings.training.patience > 0,
+        written=0 if run_folder is None else bytes_of_checkpoint(run_folder) // machines,
     )  # fmt: skip
     places = {} if run_folder is None else {"run": run_folder, "bundle": run_folder.parent}
     return [finding.message for finding in require(needs, places)]

@@ -86,6 +86,18 @@ def test_finished_run_gives_whole_arrays_mapped_from_disk(tmp_path, in_crew, wri
         assert arrays[name].tobytes() == array.tobytes()
 
 
+def test_disk_that_is_full_when_tables_are_put_together_is_told(tmp_path, in_crew):
+    def finish(crew):
+        with RunFolder(tmp_path / "run", {}, crew) as folder:
+            folder.save(Checkpoint(**{**vars(checkpoint_of(crew)), "finished": True}))
+
+    in_crew(2, finish)
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables" / "000.npy").symlink_to("/dev/full")
+    with pytest.raises(ArtifactError, match=r"cannot put the tables together in .*tables: .*No space left on device"):
+        RunFolder(tmp_path / "run", {}).result(tmp_path / "tables")
+
+
 def test_unfinished_run_has_no_result(tmp_path):
     save(tmp_path / "run", ALONE)
     with pytest.raises(ArtifactError, match="is not finished: go on with it by --resume"):

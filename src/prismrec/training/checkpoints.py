@@ -180,7 +180,7 @@ class RunFolder:
             target: a folder for arrays that lie in several files and have to be put together.
 
         Raises:
-            ArtifactError: there is no checkpoint, it is damaged, or the run is not finished.
+            ArtifactError: there is no checkpoint, it is damaged, the run is not finished, or the disk is full.
         """
         state = self._read_state()
         damaged = first_damaged(self.checkpoint_path, state.arrays)
@@ -192,7 +192,10 @@ class RunFolder:
         arrays = {}
         for number, ((part, name), shards) in enumerate(_by_array(state.arrays).items()):
             if part == "state":
-                path = assemble(self.checkpoint_path, shards, target / f"{number:03d}.npy")
+                try:
+                    path = assemble(self.checkpoint_path, shards, target / f"{number:03d}.npy")
+                except OSError as error:
+                    raise ArtifactError(f"cannot put the tables together in {target}: {error}") from error
                 arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
         return arrays, state.log
 
@@ -307,6 +310,11 @@ class RunFolder:
             )
 
 
+def bytes_of_checkpoint(run_folder: Path) -> int:
+    """What the checkpoint in a run folder takes on disk: so much less room is needed for the next. 0 without one."""
+    return sum(file.stat().st_size for file in (run_folder / "checkpoint").rglob("*") if file.is_file())
+
+
 def _locked(path: Path) -> int:
     """A run folder, made and held."""
     try:
@@ -348,4 +356,5 @@ def _damaged(path: Path, why: str) -> ArtifactError:
 __all__ = [
     "Checkpoint",
     "RunFolder",
+    "bytes_of_checkpoint",
 ]

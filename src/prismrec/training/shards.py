@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from prismrec.cluster.crew import Crew
 from prismrec.config import Section
+from prismrec.data.blocks import row_blocks
 from prismrec.files import sha256
 from prismrec.models.contract import OwnRows
 
@@ -99,18 +101,23 @@ def read_rows(folder: Path, shards: Sequence[Shard], own: OwnRows | None) -> NDA
 
 
 def assemble(folder: Path, shards: Sequence[Shard], target: Path) -> Path:
-    """One array whole in one file, copied shard by shard in bounded memory; where it is one already, that file."""
+    """One array whole in one file, copied block by block; where it is one already, that file.
+
+    Raises:
+        OSError: the disk is full.
+    """
     if len(shards) == 1:
         return folder / shards[0].part / shards[0].file
     ordered = sorted(shards, key=lambda s: s.begin or 0)
     parts = [np.load(folder / s.part / s.file, mmap_mode="r", allow_pickle=False) for s in ordered]
     shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
-    whole = np.lib.format.open_memmap(target, mode="w+", dtype=parts[0].dtype, shape=shape)
-    begin = 0
-    for part in parts:
-        whole[begin : begin + len(part)] = part
-        begin += len(part)
-    whole.flush()
+    with open(target, "wb") as whole:  # no memory map: where the disk is full, writing into one kills the process
+        npy.write_array_header_1_0(
+            whole, {"descr": npy.dtype_to_descr(parts[0].dtype), "fortran_order": False, "shape": shape}
+        )
+        for part in parts:
+            for block in row_blocks(len(part), part[:1].nbytes):
+                whole.write(np.ascontiguousarray(part[block]).data)
     return target
 
 
