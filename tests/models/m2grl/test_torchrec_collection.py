@@ -48,6 +48,23 @@ def test_length_of_vectors_is_a_multiple_of_four():
         sharded_collection(ROWS, 6, 1, TorchDevice(), ShardingSettings())
 
 
+def test_rows_lie_on_the_gpus_that_their_machine_has(monkeypatch):
+    """Of 4 processes on 2 machines the third has the first GPU of its machine."""
+    asked = {}
+
+    class Planned(Exception):
+        pass
+
+    def plan(*_, **arguments):
+        asked.update(arguments)
+        raise Planned
+
+    monkeypatch.setattr("torchrec.distributed.sharding_plan.construct_module_sharding_plan", plan)
+    with pytest.raises(Planned):
+        sharded_collection(ROWS, 8, 4, TorchDevice(), ShardingSettings(), n_here=2)
+    assert (asked["local_size"], asked["world_size"]) == (2, 4)
+
+
 def test_gradients_are_summed_for_a_while_only():
     assert comm_ops.get_gradient_division()
     with summed_gradients():

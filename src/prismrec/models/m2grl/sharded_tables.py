@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prismrec.cluster.crew import Crew, rows_of
+from prismrec.cluster.process_group import processes_here
 from prismrec.models.contract import OwnRows
 from prismrec.models.m2grl.sharding import ShardingSettings
 from prismrec.models.m2grl.tables import ADAGRAD_START, SIDES, initial_sources
@@ -63,7 +64,7 @@ class ShardedTables:
         self._dim = dim
         self._device = device
         self._crew = crew
-        self._collection = sharded_collection(self._n_rows, dim, crew.size, device, settings)
+        self._collection = sharded_collection(self._n_rows, dim, crew.size, device, settings, processes_here())
         self._jagged: Any = import_torchrec().KeyedJaggedTensor
         self._kernel: Any = kernel_of(self._collection)
         self._aligned_tables = {f"{v}.aligned_{side}_memory": f"{v}.{side}" for v in aligned for side in SIDES}

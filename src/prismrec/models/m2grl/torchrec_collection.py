@@ -20,11 +20,19 @@ _LOUD = (r"(?s).*fbgemm_gpu", r"(?s).*Failed to import: fbgemm_gpu", r"(?s).*Typ
 
 
 def sharded_collection(
-    n_rows: Mapping[str, int], dim: int, n_processes: int, device: TorchDevice, settings: ShardingSettings
+    n_rows: Mapping[str, int],
+    dim: int,
+    n_processes: int,
+    device: TorchDevice,
+    settings: ShardingSettings,
+    n_here: int | None = None,
 ) -> Any:
     """An `EmbeddingCollection` of these tables, sharded over the default process group.
 
     Its features are named as the tables. The rows hold nothing yet.
+
+    Args:
+        n_here: processes on each machine, which tells whose rows lie on which GPU of it; all of them unless given.
 
     Raises:
         ConfigError: storage or placement that the device does not have.
@@ -54,7 +62,7 @@ def sharded_collection(
     kernel = _KERNELS[settings.placement if device.is_cuda else "device"]
     plan = construct_module_sharding_plan(
         whole, {name: row_wise(compute_kernel=kernel) for name in names.values()}, sharder=sharder,
-        local_size=n_processes, world_size=n_processes, device_type=device.device.type,
+        local_size=n_here or n_processes, world_size=n_processes, device_type=device.device.type,
     )  # fmt: skip
     env = ShardingEnv.from_process_group(device.torch.distributed.group.WORLD)
     return sharder.shard(whole, plan, env, device.device)
