@@ -39,7 +39,22 @@ def one_is_killed(crew):
     crew.wait()
 
 
-SCENES = {"agree": agree, "one_fails": one_fails, "one_is_killed": one_is_killed}
+def one_is_killed_once(crew):
+    folder = Path(sys.argv[1])
+    lives = len(list(folder.glob(f"life-{crew.rank}-*")))
+    (folder / f"life-{crew.rank}-{lives}").touch()
+    crew.wait()
+    if crew.rank == 1 and not lives:
+        os.kill(os.getpid(), signal.SIGKILL)
+    crew.wait()
+
+
+SCENES = {
+    "agree": agree,
+    "one_fails": one_fails,
+    "one_is_killed": one_is_killed,
+    "one_is_killed_once": one_is_killed_once,
+}
 
 
 def main():

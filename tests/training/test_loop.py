@@ -557,7 +557,7 @@ def test_started_again_a_crew_goes_on_from_its_own_checkpoint_only(toy, tmp_path
 
     lost = in_crew(2, lambda crew: run(crew, Attempt("same", 0), fail_later))
     assert [str(error) for error in lost] == ["lost", "lost"]
-    again = in_crew(2, lambda crew: run(crew, Attempt(launch, 1)))
+    again = in_crew(2, lambda crew: run(crew, Attempt(launch, crew.rank)))  # one of two machines knows of it
     undisturbed = toy.TwoTasks()
     train(undisturbed, crew_settings())
     for model in again:

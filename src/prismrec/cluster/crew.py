@@ -51,7 +51,8 @@ class Attempt(NamedTuple):
 
     Attributes:
         launch: a name that all starts of one launch share, and no other launch.
-        number: 0 is the first start.
+        number: 0 is the first start. Every machine counts for itself: of a crew some may know of starts that others
+            do not.
     """
 
     launch: str = ""

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prismrec.cluster.crew import Attempt
+from prismrec.cluster.meeting import meet
 from prismrec.errors import ConfigError, CrewError, MissingExtraError
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def process_group(device: str = "cpu", timeout_seconds: float = 600.0) -> Iterat
         from torch.distributed.rendezvous import rendezvous
 
         store, rank, size = next(iter(rendezvous("env://", timeout=timeout)))
-        start = f"start-{attempt().number}"  # the store outlives the processes: addresses of the dead are in it
+        start = meet(store, rank, size, timeout_seconds)
         group_store = dist.PrefixStore(f"{start}/group", store)
         backend = "nccl" if device == "cuda" else "gloo"
         dist.init_process_group(backend, store=group_store, rank=rank, world_size=size, timeout=timeout)
@@ -174,7 +175,7 @@ def started_by_torchrun(environment: Mapping[str, str] = os.environ) -> bool:
 
 
 def attempt(environment: Mapping[str, str] = os.environ) -> Attempt:
-    """Which start of its group this process belongs to, as torchrun says."""
+    """Which start of its group this process belongs to, as the agent of its machine says; others count otherwise."""
     return Attempt(environment.get("TORCHELASTIC_RUN_ID", ""), int(environment.get("TORCHELASTIC_RESTART_COUNT", "0")))
 
 

@@ -111,7 +111,7 @@ def train(
         stop = stack.enter_context(stop_signals())
         folder = stack.enter_context(RunFolder(run_folder, own, crew, attempt.launch)) if run_folder else None
         run = _Run(model, settings, progress, validate, folder, stop, crew)
-        if folder and (resume or (attempt.number and folder.holds_own_launch())):
+        if folder and (resume or _left_by_itself(folder, crew, attempt)):
             run.go_on_from(folder.load(model.own_rows()))
         elif folder and folder.holds_unfinished_run():
             progress.note(
@@ -306,6 +306,12 @@ class _Run:
             )
         )
         self._schedule.wrote(time.perf_counter() - began)
+
+
+def _left_by_itself(folder: RunFolder, crew: Crew, attempt: Attempt) -> bool:
+    """Whether a start before left a checkpoint; all go by who knows of one, and by what process 0 sees."""
+    again = crew.most(attempt.number) > 0
+    return again and bool(crew.first("yes" if folder.holds_own_launch() else ""))
 
 
 def _check(
