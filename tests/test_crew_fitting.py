@@ -25,7 +25,7 @@ from prismrec.fitting import as_run, fingerprint_of, fit, for_crew
 from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.resources import Disk, Resources
 from prismrec.settings import build_settings
-from prismrec.training.checkpoints import RunFolder
+from prismrec.training.checkpoints import RunFolder, held_by_launcher
 from prismrec.training.interrupts import TrainingInterrupted
 
 N_ITEMS = 60
@@ -198,6 +198,16 @@ def test_room_that_the_checkpoint_before_takes_is_not_asked_for_again(tmp_path, 
     with open(run / "checkpoint" / "state" / "000-item.source.npy", "wb") as file:
         file.truncate(5 * 10**9)
     too_little_for(nodes, settings, run, 1)
+
+
+def test_second_launcher_leaves_the_job_of_the_first_alone(data, tmp_path):
+    run = tmp_path / "run"
+    (run / "job").mkdir(parents=True)
+    (run / "job" / "job.json").write_text("of the first")
+    with held_by_launcher(run), pytest.raises(ArtifactError, match=r"another process is training in .*run: wait for"):
+        fit(data, settings_with("sharding.processes=2"), run_folder=run)
+    assert (run / "job" / "job.json").read_text() == "of the first"
+    assert not (run / "prepared").exists()
 
 
 def test_early_stopping_in_several_processes_is_refused(data):

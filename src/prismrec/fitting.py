@@ -33,6 +33,7 @@ from prismrec.models.m2grl.model import M2GRL
 from prismrec.retrieval.blend import MultiViewScorer, QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.settings import Settings
+from prismrec.training.checkpoints import held_by_launcher
 from prismrec.training.identity import identity_of
 from prismrec.training.log import TrainingLog
 from prismrec.training.loop import train as run_training
@@ -175,6 +176,7 @@ def _fit_in_processes(
     )
     with ExitStack() as stack:
         place = run_folder or Path(stack.enter_context(TemporaryDirectory(prefix="prismrec-")))
+        stack.enter_context(held_by_launcher(place))
         if prepared is None:
             prepared = place / "prepared"
             save_prepared(data, prepared)

@@ -1,7 +1,7 @@
 """Checkpoints: everything a run needs to go on, in one folder that appears whole or not at all.
 
     run folder/
-      lock                  held while a process trains here
+      lock                  held while a process trains here; launcher.lock by one that has others train
       checkpoint/
         state.json          position, log so far, what the run is (its identity), name, rows and sha256 of each file
         state.json.sha256   so that a damaged state.json is noticed too
@@ -315,11 +315,25 @@ def bytes_of_checkpoint(run_folder: Path) -> int:
     return sum(file.stat().st_size for file in (run_folder / "checkpoint").rglob("*") if file.is_file())
 
 
-def _locked(path: Path) -> int:
+@contextmanager
+def held_by_launcher(run_folder: Path) -> Iterator[None]:
+    """Hold a run folder while others train in it: what launcher and workers tell each other lies there too.
+
+    Raises:
+        ArtifactError: another launcher has its workers there, or the folder cannot be written.
+    """
+    lock = _locked(run_folder, "launcher.lock")
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def _locked(path: Path, name: str = "lock") -> int:
     """A run folder, made and held."""
     try:
         path.mkdir(parents=True, exist_ok=True)
-        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        lock = os.open(path / name, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise ArtifactError(f"cannot write to the run folder {path}: {error.strerror}") from error
     try:
@@ -357,4 +371,5 @@ __all__ = [
     "Checkpoint",
     "RunFolder",
     "bytes_of_checkpoint",
+    "held_by_launcher",
 ]
