@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from prismrec.cluster.process_group import process_group
 from prismrec.crew_fitting import Job, identity_of_prepared, left_by_crew, train_in_crew
+from prismrec.data.engines.spark_session import ended_after_use
 from prismrec.data.prepared import PreparedData
 from prismrec.data.sharded.reader import open_prepared
 from prismrec.errors import ArtifactError, ConfigError
@@ -75,19 +76,20 @@ def train(
     refuse_foreign(path, MANIFEST)  # before hours of training, not after
     if resume and not (has_checkpoint(run_folder) or has_checkpoint(tuning_folder)):
         raise ArtifactError(f"there is no checkpoint in {run_folder}: start without --resume")
-    log, item_table = read_tables(settings, interactions, items)
-    for line in keep_quarantine(log, item_table, path.with_name(path.name + ".quarantine")):
-        progress.note(line)
     chosen = settings if start is None else settings.model_copy(update={"query": start.contents.query})
     metrics: Mapping[str, float] = {}
-    if tune_on_validation:
-        progress.note("tuning: a first model is trained without each user's last item")
-        chosen, metrics = tuned_on_last_items(
-            log, item_table, chosen, start,
-            run_folder=tuning_folder, resume=resume and has_checkpoint(tuning_folder), progress=progress,
-        )  # fmt: skip
-        progress.note("training: the model of the bundle, on everything")
-    data = prepare_log(log, item_table, settings, start)
+    with ended_after_use():  # the memory of Spark is free when the model of the bundle is trained
+        log, item_table = read_tables(settings, interactions, items)
+        for line in keep_quarantine(log, item_table, path.with_name(path.name + ".quarantine")):
+            progress.note(line)
+        if tune_on_validation:
+            progress.note("tuning: a first model is trained without each user's last item")
+            chosen, metrics = tuned_on_last_items(
+                log, item_table, chosen, start,
+                run_folder=tuning_folder, resume=resume and has_checkpoint(tuning_folder), progress=progress,
+            )  # fmt: skip
+            progress.note("training: the model of the bundle, on everything")
+        data = prepare_log(log, item_table, settings, start)
     resume = resume and has_checkpoint(run_folder)
     fitted = fit(data, chosen, start=start, run_folder=run_folder, resume=resume, progress=progress)
     return _finish(path, contents_of(fitted, settings, chosen.query, metrics, evaluation))

@@ -161,7 +161,7 @@ def read_dataset(backend: Any, folder: Path) -> Any:
     Raises:
         DataError: there is no data set in the folder.
     """
-    return read_parquet(backend, _parts(folder))
+    return _dataset(backend, folder, "")
 
 
 def numbered_dataset(backend: Any, folder: Path, name: str) -> Any:
@@ -172,7 +172,7 @@ def numbered_dataset(backend: Any, folder: Path, name: str) -> Any:
     Raises:
         DataError: there is no data set in the folder.
     """
-    return read_parquet(backend, _parts(folder), name)
+    return _dataset(backend, folder, name)
 
 
 def read_parquet(
@@ -214,6 +214,13 @@ def parquet_rows(path: Path) -> int:
         return int(pq.read_metadata(path).num_rows)
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"cannot read {path} as Parquet: {error}") from error
+
+
+def _dataset(backend: Any, folder: Path, place: str) -> Any:
+    paths = _parts(folder)
+    if can_read(backend, paths):
+        return read_parquet(backend, paths, place)
+    return moved(read_parquet(connect(), paths, place), backend)  # DuckDB wrote it, with types that Spark lacks
 
 
 def _parts(folder: Path) -> list[Path]:

@@ -5,8 +5,8 @@ A number is decimal digits with an optional sign, point and exponent, blanks aro
 large for 64 bits.
 
 A moment is `2020-01-31`, with a time after a blank or a `T` if there is one: `10:00`, `10:00:59` or `10:00:59.123456`
-(digits after the sixth are cut), and with a zone if there is one: `Z`, `UTC`, `+05`, `+05:30` or `+0530`. Without a
-zone it is UTC. The date may also be written `2020/1/31`.
+(digits after the sixth are cut), and with a zone if there is one: `Z`, `UTC`, `GMT`, `+05`, `+05:30` or `+0530`.
+Without a zone it is UTC. The date may also be written `2020/1/31`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAN = r"\A[ \t]*[nN][aA][nN][ \t]*\z"
 _PLAIN = r"\A[1-9][0-9]{3}-[0-9]{2}-[0-9]{2}([ T]([01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}([.][0-9]{1,6})?)?\z"
 _DATE = r"[1-9][0-9]{3}(-[0-9]{1,2}-|/[0-9]{1,2}/)[0-9]{1,2}"
 _CLOCK = r"[ T]([01]?[0-9]|2[0-3]):[0-5]?[0-9](:[0-5]?[0-9]([.][0-9]{0,6})?)?"
-_ZONE = r"[ ]?(Z|UTC|[+-][01][0-9](:?[0-5][0-9])?)"
+_ZONE = r"[ ]?(Z|UTC|GMT|[+-][01][0-9](:?[0-5][0-9])?)"
 _MOMENT = rf"\A[ \t]*{_DATE}({_CLOCK}[0-9]{{0,3}}({_ZONE})?)?[ \t]*\z"
 _OFFSET = r"([+-])([0-9]{2}):?([0-9]{2})?[ \t]*\z"
 

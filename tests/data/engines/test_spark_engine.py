@@ -1,5 +1,7 @@
 """Spark behind the door: what goes in comes out, ordered, numbered, typed, and removed when it is dropped."""
 
+import uuid
+
 import ibis
 import numpy as np
 import pyarrow as pa
@@ -81,6 +83,14 @@ def test_a_data_set_has_the_files_asked_for_and_can_be_read_by_both_engines(spar
     for backend in (spark, CON):
         placed = engine.arrow(engine.numbered_dataset(backend, tmp_path / "set", "place").order_by("place"))
         assert placed["n"].to_pylist() == placed["place"].to_pylist() == list(range(400))
+
+
+def test_what_duckdb_wrote_of_types_that_spark_lacks_is_read_all_the_same(spark, tmp_path):
+    ids, large = [uuid.UUID(int=n << 120) for n in (255, 1)], [2**64 - 1, 1]
+    table = pa.table({"id": pa.array([i.bytes for i in ids], pa.uuid()), "n": pa.array(large, pa.uint64())})
+    engine.write_dataset(engine.register(CON, table), tmp_path, 2, order_by=("n",))
+    rows = engine.arrow(engine.numbered_dataset(spark, tmp_path, "place").order_by("place")).to_pylist()
+    assert rows == [{"id": str(ids[1]), "n": 1, "place": 0}, {"id": str(ids[0]), "n": 2**64 - 1, "place": 1}]
 
 
 def test_files_without_rows_are_written_too(spark, tmp_path):

@@ -16,11 +16,26 @@ import sys, pathlib
 from prismrec.data import engine
 from prismrec.data.engines.settings import DuckDBSettings, SparkSettings
 assert "pyspark" not in sys.modules
-settings = SparkSettings(master="local[1]", memory="512m", work_folder=sys.argv[1])
-backend = engine.open_engine("spark", DuckDBSettings(), settings)
+place = pathlib.Path(sys.argv[1])
+elsewhere = {"spark.hadoop.fs.defaultFS": "hdfs://nowhere.invalid:8020"}  # as on a cluster of Hadoop
+settings = SparkSettings(master="local[1]", memory="512m", work_folder=sys.argv[1], settings=elsewhere)
 import pyarrow as pa
-table = engine.register(backend, pa.table({"n": [1]}))
-print(engine.arrow(table)["n"].to_pylist(), len(list(pathlib.Path(sys.argv[1]).iterdir())))
+from prismrec.data.engines.spark_session import ended_after_use, running
+
+def numbers(n):
+    backend = engine.open_engine("spark", DuckDBSettings(), settings)
+    table = engine.register(backend, pa.table({"n": range(n)}))
+    with engine.held_in_order(table, "place", ("n",)) as kept:
+        print(engine.arrow(kept)["place"].to_pylist(), len(list(place.iterdir())))
+
+with ended_after_use():
+    numbers(1)
+    java = running().session.sparkContext._gateway.proc
+print(java.poll() is None, len(list(place.iterdir())))
+numbers(2)
+with ended_after_use():
+    numbers(1)
+running()
 """
 
 
@@ -50,7 +65,7 @@ def test_a_session_of_its_own_ends_with_the_process_and_leaves_nothing(tmp_path)
         text=True,
         check=True,
     )
-    assert done.stdout.split() == ["[1]", "1"]
+    assert done.stdout.splitlines() == ["[0] 1", "False 0", "[0, 1] 1", "[0] 1"]
     assert "ResourceWarning" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 

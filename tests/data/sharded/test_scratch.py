@@ -1,5 +1,6 @@
 """Arrays in nameless files: what is put in comes out, nothing is left behind, and no room is an error."""
 
+import os
 import uuid
 
 import numpy as np
@@ -20,6 +21,13 @@ def test_arrays_are_zeros_in_files_without_a_name(tmp_path):
     assert array.tolist() == [0, 0, 7, 0, 0]
     assert len(scratch.array(0, np.int64)) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_arrays_where_the_system_cannot_reserve_room(tmp_path, monkeypatch):
+    monkeypatch.delattr(os, "posix_fallocate")
+    array = Scratch(tmp_path).array(5, np.int32)
+    array[4] = 7
+    assert array.tolist() == [0, 0, 0, 0, 7]
 
 
 @given(st.lists(st.lists(st.text(max_size=5)), max_size=4))

@@ -1,5 +1,6 @@
 """A stage is written once, appears whole, and is kept only where it was made of the same parts."""
 
+import fcntl
 import json
 
 import pyarrow as pa
@@ -116,12 +117,10 @@ def test_the_lock_goes_with_its_block(tmp_path):
 
 
 def test_a_lock_on_a_folder_that_another_process_just_removed_is_none(tmp_path, monkeypatch):
-    from prismrec.data.sharded import stages
-
     def removed_in_between(lock, operation):
         (tmp_path / "p.stages").rmdir()
 
-    monkeypatch.setattr(stages.fcntl, "flock", removed_in_between)
+    monkeypatch.setattr(fcntl, "flock", removed_in_between)
     with pytest.raises(ArtifactError, match="another process prepares data in"), only_one_at(tmp_path / "p.stages"):
         pass
 

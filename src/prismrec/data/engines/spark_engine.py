@@ -73,7 +73,7 @@ def register(backend: Any, table: pa.Table) -> Any:
     name, folder = _new_folder("arrow")
     folder.mkdir()
     pq.write_table(as_stored(table), folder / _FIRST_PART)
-    return _named(backend, _reader(backend, schema).parquet(str(folder)), name, schema)
+    return _named(backend, _reader(backend, schema).parquet(_address(folder)), name, schema)
 
 
 def moved(table: Any, backend: Any) -> Any:
@@ -83,12 +83,12 @@ def moved(table: Any, backend: Any) -> Any:
     name, folder = _new_folder("moved")
     if table.get_backend().name == "pyspark":
         with named_errors():
-            _frame(table).write.parquet(str(folder))
+            _frame(table).write.parquet(_address(folder))
     else:
         folder.mkdir()
         stored = {c: table[c].cast(stored_type(kind)) for c, kind in given.items()}
         duckdb_engine.write_parquet(table.select(**stored), folder / _FIRST_PART)
-    return _named(backend, _reader(backend, schema).parquet(str(folder)), name, schema)
+    return _named(backend, _reader(backend, schema).parquet(_address(folder)), name, schema)
 
 
 def stored(table: Any) -> Any:
@@ -96,8 +96,8 @@ def stored(table: Any) -> Any:
     backend, schema = table.get_backend(), table.schema()
     name, folder = _new_folder("stored")
     with named_errors():
-        _frame(table).write.parquet(str(folder))
-    return _named(backend, _reader(backend, schema).parquet(str(folder)), name, schema)
+        _frame(table).write.parquet(_address(folder))
+    return _named(backend, _reader(backend, schema).parquet(_address(folder)), name, schema)
 
 
 def stored_in_order(table: Any, name: str, order_by: Sequence[str], first: int) -> Any:
@@ -105,7 +105,7 @@ def stored_in_order(table: Any, name: str, order_by: Sequence[str], first: int) 
     backend, schema = table.get_backend(), table.schema()
     view, folder = _new_folder("stored")
     with named_errors():
-        _frame(table.order_by(list(order_by)) if order_by else table).write.parquet(str(folder))
+        _frame(table.order_by(list(order_by)) if order_by else table).write.parquet(_address(folder))
     files = _files(folder)
     starts = list(accumulate((pq.read_metadata(file).num_rows for file in files), initial=first))
     frame = _placed(backend, schema, files, name, starts[:-1])
@@ -125,7 +125,7 @@ def write_parquet(table: Any, path: Path) -> None:
     scratch = path.with_name(f".{path.name}.{_unique_name('writing')}")
     try:
         with named_errors():
-            _frame(table).coalesce(1).write.parquet(str(scratch))
+            _frame(table).coalesce(1).write.parquet(_address(scratch))
         _files(scratch)[0].replace(path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -141,7 +141,7 @@ def write_dataset(table: Any, folder: Path, files: int, order_by: Sequence[str])
         with named_errors():
             frame = _frame(table)
             parts = frame.repartitionByRange(files, *order).sortWithinPartitions(*order) if order else None
-            (parts or frame.repartition(files)).write.parquet(str(scratch))
+            (parts or frame.repartition(files)).write.parquet(_address(scratch))
         written = _files(scratch)
         empty = _read(written[0]).slice(0, 0)
         for number, file in enumerate(written):
@@ -243,7 +243,7 @@ def _written(table: Any) -> Iterator[list[Path]]:
     _, folder = _new_folder("fetched")
     try:
         with named_errors():
-            _frame(table).write.parquet(str(folder))
+            _frame(table).write.parquet(_address(folder))
         yield _files(folder)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -276,9 +276,14 @@ def _unique_name(kind: str) -> str:
     return f"prismrec_{kind}_{uuid.uuid4().hex[:12]}"
 
 
+def _address(path: Path) -> str:
+    """A path on the disks that all machines see: without the scheme it lies on a cluster's own file system, as HDFS."""
+    return f"file://{path.absolute()}"
+
+
 def _literal(path: Path) -> str:
     """A path that Spark does not take for a glob."""
-    return _GLOB.sub(r"\\\1", str(path.absolute()))
+    return _GLOB.sub(r"\\\1", _address(path))
 
 
 def _quoted(name: str) -> str:

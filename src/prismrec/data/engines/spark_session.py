@@ -116,6 +116,17 @@ def stop() -> None:
 
 
 @contextmanager
+def ended_after_use() -> Iterator[None]:
+    """End a Spark that was started within the block: its process of Java keeps its memory for as long as it runs."""
+    ran_before = _running is not None
+    try:
+        yield
+    finally:
+        if not ran_before:
+            stop()
+
+
+@contextmanager
 def without_version_warnings() -> Iterator[None]:
     """pyspark warns of every pandas from 3 on; nothing here goes through pandas."""
     with warnings.catch_warnings():
@@ -238,4 +249,4 @@ def _end_java() -> None:
         process.wait()
 
 
-__all__ = ["RunningSpark", "connect", "running", "stop", "without_version_warnings"]
+__all__ = ["RunningSpark", "connect", "ended_after_use", "running", "stop", "without_version_warnings"]

@@ -36,7 +36,7 @@ class Scratch:
         if n == 0:
             return np.zeros(0, dtype)
         with self._named(), tempfile.TemporaryFile(dir=self._folder) as file:
-            os.posix_fallocate(file.fileno(), 0, n * np.dtype(dtype).itemsize)  # no room: known now, not at a write
+            _reserve(file.fileno(), n * np.dtype(dtype).itemsize)
             return np.asarray(np.memmap(file, dtype, "r+", shape=(n,)))
 
     def ids(self, n: int, kind: pa.DataType, chunks: Iterable[pa.Array]) -> pa.Array:
@@ -96,6 +96,14 @@ class Scratch:
             raise ArtifactError(
                 f"cannot keep what is read in {self._folder or tempfile.gettempdir()}: {error}"
             ) from error
+
+
+def _reserve(file: int, n_bytes: int) -> None:
+    """Take the room on the disk, so that a lack of it is known now and not at a write; macOS cannot."""
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file, 0, n_bytes)
+    else:
+        os.ftruncate(file, n_bytes)
 
 
 __all__ = ["Scratch"]
