@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from prismrec.cluster.agent import dies_with_parent
-from prismrec.cluster.outcomes import Outcome
+from prismrec.cluster.outcomes import Outcome, forget_outcome
 from prismrec.cluster.process_group import CrewStopped, process_group
 from prismrec.crew_fitting import read_job, train_in_crew
 from prismrec.errors import CrewError, PrismRecError
@@ -22,6 +22,7 @@ from prismrec.training.progress import make_progress
 def main(folder: Path) -> int:
     """Do the job in `folder`; the exit code."""
     rank = int(os.environ["RANK"])
+    forget_outcome(folder, rank)
     job = read_job(folder)
     try:
         with process_group(job.settings.training.device, job.settings.sharding.timeout_seconds) as crew:

@@ -67,6 +67,22 @@ def test_worker_that_is_lost_too_often_is_named(work):
         work("os.kill(os.getpid(), signal.SIGKILL) if rank else time.sleep(60)")
 
 
+def test_error_that_nobody_caught_is_told(work):
+    with pytest.raises(CrewError, match=r"rank 1 ended with exit code 1; MemoryError: too many rows$"):
+        work("if rank:\n    raise MemoryError('too many rows')\ntime.sleep(60)")
+
+
+def test_workers_stop_when_nobody_hears_them(work, tmp_path):
+    def deaf(line):
+        raise BrokenPipeError(line)
+
+    (tmp_path / "stand_in_worker.py").write_text(WORKER + 'say("words")\ntime.sleep(60)')
+    began = time.monotonic()
+    with pytest.raises(BrokenPipeError, match="words"):
+        launch(tmp_path / "job", "stand_in_worker", 2, 3, 1, deaf)
+    assert time.monotonic() - began < 45
+
+
 def test_worker_that_cannot_go_on_is_not_started_again(work):
     outcomes, lines = work("say(rank); Outcome(rank, 'DataError', f'row {rank} is bad').write(folder)", restarts=3)
     assert [outcome.message for outcome in outcomes] == ["row 0 is bad", "row 1 is bad"]

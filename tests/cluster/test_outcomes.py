@@ -3,7 +3,7 @@
 import pytest
 
 from prismrec import errors
-from prismrec.cluster.outcomes import Outcome, read_outcomes
+from prismrec.cluster.outcomes import Outcome, forget_outcome, read_outcomes
 from prismrec.errors import CrewError, DataError
 
 
@@ -18,6 +18,14 @@ def test_error_comes_before_a_signal_and_last_those_who_only_lost_the_others(tmp
 
 def test_no_outcome_where_all_went_well(tmp_path):
     assert read_outcomes(tmp_path) == []
+
+
+def test_outcome_of_an_earlier_start_is_forgotten(tmp_path):
+    forget_outcome(tmp_path, 0)
+    for rank in range(2):
+        Outcome(rank, "CrewError", "rank 2 stopped").write(tmp_path)
+    forget_outcome(tmp_path, 0)
+    assert [outcome.rank for outcome in read_outcomes(tmp_path)] == [1]
 
 
 @pytest.mark.parametrize("name", [name for name in errors.__all__ if name != "PrismRecError"])

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,8 @@ from prismrec.errors import CrewError
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _LINES_SHOWN = 8
+_ERROR_LINE = re.compile(r"(?:\[rank\d+\]: )?((?:\w+\.)*\w*(?:Error|Exception)\b.*)")
+"""How Python ends what it says of an error that nobody caught; torch puts the rank before every line."""
 
 
 def launch(
@@ -59,9 +62,12 @@ def launch(
         ) as agent,
         _passing_on(agent) as passed,
     ):  # fmt: skip
-        assert agent.stdout is not None
-        for line in agent.stdout:
-            hear(line.rstrip("\n"))
+        try:
+            for line in agent.stdout or ():
+                hear(line.rstrip("\n"))
+        except BaseException:
+            agent.terminate()  # nobody hears the workers any more: they stop, and leave a checkpoint
+            raise
         code = agent.wait()
     outcomes = read_outcomes(folder)
     if passed and not outcomes:
@@ -98,11 +104,13 @@ def _passing_on(agent: subprocess.Popen[str]) -> Iterator[list[int]]:
 def _why(folder: Path, code: int) -> str:
     """What the agent knows of the lost workers, else the end of what was written to standard error."""
     told = folder / "agent.json"
+    lines = (folder / "errors.log").read_text(errors="replace").splitlines()
     if told.exists():
         ends: dict[str, int] = json.loads(told.read_text())
         lost = {rank: end for rank, end in ends.items() if end != -signal.SIGTERM} or ends  # that is the agent's doing
-        return "; ".join(f"rank {rank} {_ending(end)}" for rank, end in sorted(lost.items(), key=lambda x: int(x[0])))
-    lines = (folder / "errors.log").read_text(errors="replace").splitlines()
+        ends_in_words = [f"rank {rank} {_ending(end)}" for rank, end in sorted(lost.items(), key=lambda x: int(x[0]))]
+        said = [found[1] for found in map(_ERROR_LINE.match, lines) if found] if max(lost.values()) > 0 else []
+        return "; ".join([*ends_in_words, *said[-1:]])
     last = " | ".join(lines[-_LINES_SHOWN:]) or "nothing was said"
     return f"the agent {_ending(code)}: {last}"
 

@@ -38,11 +38,16 @@ class Outcome:
 
     def write(self, folder: Path) -> None:
         """Leave it for the launcher."""
-        (folder / f"outcome-{self.rank}.json").write_text(json.dumps(asdict(self)))
+        _file_of(folder, self.rank).write_text(json.dumps(asdict(self)))
 
     def error(self) -> PrismRecError:
         """The error again."""
         return _KINDS.get(self.kind, CrewError)(self.message)
+
+
+def forget_outcome(folder: Path, rank: int) -> None:
+    """A worker that is started again has not ended: what it left before no longer holds."""
+    _file_of(folder, rank).unlink(missing_ok=True)
 
 
 def read_outcomes(folder: Path) -> list[Outcome]:
@@ -51,4 +56,8 @@ def read_outcomes(folder: Path) -> list[Outcome]:
     return sorted(found, key=lambda outcome: (outcome.kind == "CrewError", outcome.signal_number, outcome.rank))
 
 
-__all__ = ["Outcome", "read_outcomes"]
+def _file_of(folder: Path, rank: int) -> Path:
+    return folder / f"outcome-{rank}.json"
+
+
+__all__ = ["Outcome", "forget_outcome", "read_outcomes"]
