@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from prismrec.data.engines import duckdb_engine
 from prismrec.data.engines.contract import FolderColumns
+from prismrec.data.engines.shared_disk import require_shared
 from prismrec.data.engines.spark_errors import named_errors
 from prismrec.data.engines.spark_session import running, without_version_warnings
 from prismrec.data.engines.spark_types import (
@@ -122,6 +123,7 @@ def drop(kept: Any) -> None:
 
 def write_parquet(table: Any, path: Path) -> None:
     """Evaluate into one Parquet file, which one executor writes."""
+    require_shared(table.get_backend()._session, path.parent)
     scratch = path.with_name(f".{path.name}.{_unique_name('writing')}")
     try:
         with named_errors():
@@ -135,6 +137,7 @@ def write_dataset(table: Any, folder: Path, files: int, order_by: Sequence[str])
     """Evaluate into files that the executors write side by side; in order, each has a range of the rows."""
     from pyspark.sql import functions
 
+    require_shared(table.get_backend()._session, folder)
     order = [functions.col(_quoted(column)).asc_nulls_last() for column in order_by]
     scratch = folder / f".{_unique_name('writing')}"
     try:
@@ -143,7 +146,7 @@ def write_dataset(table: Any, folder: Path, files: int, order_by: Sequence[str])
             parts = frame.repartitionByRange(files, *order).sortWithinPartitions(*order) if order else None
             (parts or frame.repartition(files)).write.parquet(_address(scratch))
         written = _files(scratch)
-        empty = _read(written[0]).slice(0, 0)
+        empty = pq.read_schema(written[0]).empty_table()
         for number, file in enumerate(written):
             file.replace(folder / f"part-{number:05d}.parquet")
         for number in range(len(written), files):  # Spark writes nothing for a range without rows

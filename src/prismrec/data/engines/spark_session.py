@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from prismrec.data.engines.settings import SparkSettings
+from prismrec.data.engines.shared_disk import require_shared
 from prismrec.data.engines.spark_errors import named_errors
 from prismrec.errors import ConfigError, MissingExtraError
 
@@ -76,7 +77,7 @@ def connect(settings: SparkSettings) -> Any:
 
     Raises:
         ConfigError: the session of this process was started with other settings, the work folder is missing or cannot
-            be written, or Spark does not start.
+            be written or is not shared by all executors, or Spark does not start.
         MissingExtraError: pyspark or Java is missing.
     """
     global _running
@@ -151,6 +152,7 @@ def _start(settings: SparkSettings) -> RunningSpark:
             session, is_own = _session(SparkSession, settings, folder)
             for key, value in _RUNTIME.items():
                 session.conf.set(key, value)
+            require_shared(session, folder)
             backend = ibis.pyspark.connect(session)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
