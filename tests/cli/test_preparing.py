@@ -83,6 +83,12 @@ def test_prepare_reports_every_stage_and_what_was_set_aside(prismrec, make_shop,
     assert pq.read_table(tmp_path / "prepared" / "quarantine" / "interactions.parquet")["source_row"].to_pylist() == [1]
 
 
+def test_a_note_that_names_itself_is_not_named_twice(prismrec, shop, tmp_path):
+    told = prismrec("prepare", shop, "-o", tmp_path / "data").stdout
+    assert ", timestamps read as " in " ".join(told.split())
+    assert "timestamps timestamps" not in told
+
+
 def test_prepare_as_json_is_the_report(answer, shop, tmp_path):
     found = answer("prepare", shop, "-o", tmp_path / "prepared")
     data = load_prepared(tmp_path / "prepared")

@@ -198,8 +198,14 @@ def _stage_lines(stage: str, values: Mapping[str, Any]) -> Iterator[tuple[str, s
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    numbers = {key: f"{value:,}" if isinstance(value, int) else value for key, value in values.items()}
-    return ", ".join(f"{_words(key)} {value}" for key, value in numbers.items())
+    return ", ".join(
+        _pair(_words(key), f"{value:,}" if isinstance(value, int) else value) for key, value in values.items()
+    )
+
+
+def _pair(name: str, value: Any) -> str:
+    """A note that names itself, such as "timestamps read as ...", needs no name before it."""
+    return value if isinstance(value, str) and value.startswith(f"{name} ") else f"{name} {value}"
 
 
 def _words(name: str) -> str:
