@@ -563,3 +563,20 @@ def test_started_again_a_crew_goes_on_from_its_own_checkpoint_only(toy, tmp_path
     for model in again:
         assert model.taken[0][:2] == first
         assert model.weights.tobytes() == undisturbed.weights.tobytes()
+
+
+@pytest.mark.parametrize(("stopped_at", "noted"), [((1, 4), True), ((1, 0), False)])
+def test_another_number_of_processes_within_an_epoch_is_told(toy, tmp_path, monkeypatch, stopped_at, noted):
+    """What each process has met of an epoch depends on how many there are."""
+
+    def fail(epoch, step):
+        if (epoch, step) == stopped_at:
+            raise ArtifactError("lost")
+
+    with pytest.raises(ArtifactError, match="lost"):
+        train(toy.TwoTasks(before_step=fail), crew_settings(), run_folder=tmp_path / "run")
+    load = RunFolder.load
+    monkeypatch.setattr(RunFolder, "load", lambda *given: replace(load(*given), processes=2))
+    watcher = Watcher()
+    train(toy.TwoTasks(), crew_settings(), run_folder=tmp_path / "run", resume=True, progress=watcher)
+    assert any(note.startswith("2 shared out this epoch, 1 share it out anew") for note in watcher.notes) == noted

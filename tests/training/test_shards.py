@@ -64,6 +64,7 @@ def test_saved_on_n_loads_on_m_bit_equal(tmp_path, in_crew, writers, readers):
     loaded = in_crew(readers, lambda crew: (crew, load(tmp_path / "run", crew)))
     for crew, checkpoint in loaded:
         assert (checkpoint.epoch, checkpoint.step, checkpoint.seconds) == (1, 3, 1.5)
+        assert checkpoint.processes == writers
         for found in (checkpoint.state, checkpoint.best_state):
             expected = own_state(crew)
             assert list(found) == list(expected)

@@ -61,6 +61,7 @@ class Checkpoint:
         state: the model's arrays by name.
         best_state: those of the best epoch so far; empty where early stopping is off or nothing was validated.
         rows: the arrays of which other processes hold the other rows.
+        processes: how many trained together when it was written; known of one that was read.
     """
 
     epoch: int
@@ -72,6 +73,7 @@ class Checkpoint:
     state: Mapping[str, NDArray]
     best_state: Mapping[str, NDArray] = field(default_factory=dict)
     rows: Mapping[str, OwnRows] = field(default_factory=dict)
+    processes: int = 1
 
 
 class _StateFile(Section):
@@ -159,7 +161,8 @@ class RunFolder:
             if damaged:
                 raise _damaged(*damaged)
         parts: dict[str, dict[str, NDArray]] = {"state": {}, "best": {}}
-        for (part, name), shards in _by_array(state.arrays).items():
+        arrays = _by_array(state.arrays)
+        for (part, name), shards in arrays.items():
             parts[part][name] = read_rows(self.checkpoint_path, shards, rows.get(name))
         return Checkpoint(
             epoch=state.epoch,
@@ -171,6 +174,7 @@ class RunFolder:
             state=parts["state"],
             best_state=parts["best"],
             rows=rows,
+            processes=max(map(len, arrays.values()), default=1),
         )
 
     def result(self, target: Path) -> tuple[dict[str, NDArray], TrainingLog]:

@@ -165,6 +165,11 @@ class _Run:
         self._done_at_start = self._steps_done
         where = "the run is already finished" if self._finished else f"going on after {self._where}"
         self._progress.note(f"checkpoint read: {where}")
+        if checkpoint.processes != self._crew.size and 0 < self._step < self._steps:
+            self._progress.note(
+                f"{checkpoint.processes} shared out this epoch, {self._crew.size} share it out anew: what is left "
+                "of it meets some sequences again and leaves out as many; later epochs meet all"
+            )
 
     def train(self) -> TrainingLog:
         """Take every step that is left."""
