@@ -19,8 +19,9 @@ from prismrec.models.m2grl import model as model_module
 from prismrec.models.m2grl import sampler as sampler_module
 from prismrec.models.m2grl.batches import draw_intra_batch
 from prismrec.models.m2grl.config import M2GRLConfig
+from prismrec.models.m2grl.cpu_engine import CpuEngine
 from prismrec.models.m2grl.model import FINAL_RATE, M2GRL
-from prismrec.models.m2grl.sampler import EDGE_PASSES
+from prismrec.models.m2grl.sampler import EDGE_PASSES, Sampler
 from prismrec.training.loop import TrainingSettings, train
 
 DIM = 16
@@ -351,3 +352,60 @@ def test_fixed_weights_must_fit_the_tasks_of_the_data(planted):
 def test_an_unknown_implementation_is_refused(planted):
     with pytest.raises(ConfigError, match=r"training\.implementation must be numba or torch, got 'cupy'"):
         built(planted(), implementation="cupy")
+
+
+class OneOfTwo:
+    """A process of a crew whose other one has nothing to say."""
+
+    size = 2
+
+    def __init__(self, rank):
+        self.rank = rank
+
+    def total(self, values):
+        return values
+
+    def most(self, value):
+        return value
+
+
+class Recording:
+    """A sampler, and the negatives that it drew."""
+
+    def __init__(self, sampler):
+        self._sampler = sampler
+        self.negatives = []
+
+    def __getattr__(self, name):
+        return getattr(self._sampler, name)
+
+    def intra(self, *given):
+        return self.kept(self._sampler.intra(*given))
+
+    def inter(self, *given):
+        return self.kept(self._sampler.inter(*given))
+
+    def kept(self, batch):
+        self.negatives.append(batch.negatives.tolist())
+        return batch
+
+
+def test_processes_of_a_crew_draw_negatives_of_their_own(monkeypatch):
+    """Even from the same sequences: what all drew alike would be less noise than it is counted for."""
+    rng = np.random.default_rng(0)
+    sessions = Sequences.from_lists(rng.integers(0, 20, (50, 6)).tolist())
+    nodes = Sequences.from_lists([[item % 4] for item in range(20)])
+    view = View("shop", Vocabulary.from_ids(list("abcd")), nodes, Sequences.from_lists([[0, 1, 2, 3]] * 50))
+    items, users = Vocabulary.from_ids(list(range(20))), Vocabulary.from_ids(list(range(50)))
+    data = training_data(PreparedData(items, sessions, users, sessions, {"shop": view}), "sessions")
+    monkeypatch.setattr(model_module, "build_engine", lambda shape, *_, **__: CpuEngine(shape.initial_state()))
+    monkeypatch.setattr(model_module, "build_sampler", lambda config, data, _: Recording(Sampler(config, data)))
+    models = [
+        M2GRL(build(M2GRLConfig, {"embedding_dim": 4}), data, crew=OneOfTwo(rank))  # type: ignore[arg-type]
+        for rank in range(2)
+    ]
+    for model in models:
+        model.step(0, 0, 0.0)
+    one, other = (model._sampler.negatives for model in models)  # type: ignore[attr-defined]
+    assert len(one) == len(other) == 4  # of two views, and of both sides of the inter-view task
+    assert all(mine != others for mine, others in zip(one, other, strict=True))
