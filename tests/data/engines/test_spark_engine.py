@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prismrec.data import engine
+from prismrec.data.engines import spark_engine
 from prismrec.data.engines.spark_session import running
 from prismrec.errors import DataError
 
@@ -136,3 +137,9 @@ def test_errors_of_spark_are_told_in_one_line(spark):
     table = numbers(spark, [2**62]).mutate(n=ibis._.n * 4)
     with pytest.raises(DataError, match=r"^the engine could not evaluate the tables: \[ARITHMETIC_OVERFLOW\][^\n]*$"):
         engine.arrow(table)
+
+
+def test_files_that_cannot_be_opened_are_told_in_one_line(spark, monkeypatch):
+    monkeypatch.setattr(spark_engine, "_address", lambda path: "nowhere://x")
+    with pytest.raises(DataError, match=r"^the engine could not evaluate the tables: [^\n]*nowhere[^\n]*$"):
+        numbers(spark, [1])

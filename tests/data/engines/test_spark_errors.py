@@ -47,3 +47,11 @@ def test_errors_become_data_errors(error):
 def test_other_errors_pass():
     with pytest.raises(KeyError), named_errors():
         raise KeyError("x")
+
+
+def test_what_java_throws_without_a_cause_is_the_line_after_that_of_py4j():
+    text = (
+        "An error occurred while calling o7.parquet.\n"
+        ': org.apache.hadoop.UnsupportedFileSystemException: No FileSystem for scheme "nowhere"\n\tat a.b(D.java:1)\n'
+    )
+    assert useful_line(text) == 'No FileSystem for scheme "nowhere"'

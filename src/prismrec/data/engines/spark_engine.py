@@ -74,7 +74,7 @@ def register(backend: Any, table: pa.Table) -> Any:
     name, folder = _new_folder("arrow")
     folder.mkdir()
     pq.write_table(as_stored(table), folder / _FIRST_PART)
-    return _named(backend, _reader(backend, schema).parquet(_address(folder)), name, schema)
+    return _named(backend, _lying_in(folder, backend, schema), name, schema)
 
 
 def moved(table: Any, backend: Any) -> Any:
@@ -89,7 +89,7 @@ def moved(table: Any, backend: Any) -> Any:
         folder.mkdir()
         stored = {c: table[c].cast(stored_type(kind)) for c, kind in given.items()}
         duckdb_engine.write_parquet(table.select(**stored), folder / _FIRST_PART)
-    return _named(backend, _reader(backend, schema).parquet(_address(folder)), name, schema)
+    return _named(backend, _lying_in(folder, backend, schema), name, schema)
 
 
 def stored(table: Any) -> Any:
@@ -98,7 +98,7 @@ def stored(table: Any) -> Any:
     name, folder = _new_folder("stored")
     with named_errors():
         _frame(table).write.parquet(_address(folder))
-    return _named(backend, _reader(backend, schema).parquet(_address(folder)), name, schema)
+    return _named(backend, _lying_in(folder, backend, schema), name, schema)
 
 
 def stored_in_order(table: Any, name: str, order_by: Sequence[str], first: int) -> Any:
@@ -227,6 +227,12 @@ def _frame(table: Any) -> Any:
         is_same = field.dataType.simpleString() == given.dataType.simpleString()
         columns.append(column if is_same else column.cast(field.dataType).alias(field.name))
     return frame.select(*columns)
+
+
+def _lying_in(folder: Path, backend: Any, schema: ibis.Schema) -> Any:
+    """The DataFrame of the Parquet files in a folder."""
+    with named_errors():
+        return _reader(backend, schema).parquet(_address(folder))
 
 
 def _reader(backend: Any, schema: ibis.Schema) -> Any:

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from prismrec.errors import DataError
 
 _NAMED = re.compile(r"\[[A-Z][A-Z0-9_.]+\] .*")
+_THROWN = re.compile(r"^: (?:[\w.$]+: )?(.+)$", re.MULTILINE)
+"""After py4j's own line, which says where and not what."""
+
 _CAUSE = re.compile(r"^Caused by: (?:[\w.$]+: )?(.+)$", re.MULTILINE)
 
 
@@ -42,7 +45,8 @@ def useful_line(text: str) -> str:
     if causes:
         return (within or causes)[-1].strip()
     plain = (line.strip() for line in text.splitlines())
-    return named[0].strip() if named else next((line for line in plain if line), "no message")
+    found: list[str] = [*named, *_THROWN.findall(text), *(line for line in plain if line), "no message"]
+    return found[0].strip()
 
 
 __all__ = ["named_errors", "useful_line"]
