@@ -125,9 +125,8 @@ def on_disk(folder: Path, contents: BundleContents) -> BundleContents:
     for view, table in contents.vectors.items():
         sides = [mapped(f"{view}.{side}.npy", getattr(table, side)) for side in ("source", "target")]
         vectors[view] = EmbeddingTable(*sides)
-        whole = contents.vocabularies[view]
-        halves = [(whole.ids[part], whole.counts[part]) for part in (slice(0, 2), slice(2, len(whole)))]
-        vocabularies[view] = Vocabulary.write_stream(folder / f"{view}.arrow", halves)
+        contents.vocabularies[view].save(folder / f"{view}.arrow")
+        vocabularies[view] = Vocabulary.load(folder / f"{view}.arrow")
     for view, rows in contents.item_nodes.items():
         rows.save(folder, view)
         nodes[view] = Sequences.load(folder, view)

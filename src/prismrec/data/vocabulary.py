@@ -11,9 +11,8 @@ string ids never become a Python dict.
 from __future__ import annotations
 
 import bisect
-import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,7 +24,6 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from prismrec.data.blocks import row_blocks
-from prismrec.data.id_batches import spooled
 from prismrec.data.ids import (
     KEY_TYPES,
     KIND_NAMES,
@@ -76,27 +74,6 @@ class Vocabulary:
         vocabulary = cls(array, np.zeros(len(array), np.int64) if counts is None else np.asarray(counts, np.int64))
         vocabulary._refuse_repeats()
         return vocabulary
-
-    @classmethod
-    def write_stream(cls, path: Path, batches: Iterable[tuple[Any, Any]]) -> Vocabulary:
-        """Write the file that `save` writes from a stream of ids, and memory-map it.
-
-        In memory is the sort order, and 4 more bytes per id while it is made; the ids lie in files beside `path` until
-        the file is whole, so that the disk holds them twice for a while. 100 M ids take 1.2 GB of memory.
-
-        Args:
-            path: where to write; the caller makes its folder appear whole or not at all.
-            batches: (ids, counts) in the order of their indices, as `id_array` takes ids; `id_batches.from_parquet`
-                reads them from files. Ids are all of one type.
-
-        Raises:
-            DataError: an id is missing, appears twice, or has an unsupported type; counts of another length.
-        """
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            vocabulary = cls(*spooled(Path(folder), batches))
-            vocabulary._refuse_repeats()
-            vocabulary.save(path)
-        return cls.load(path)
 
     def _refuse_repeats(self) -> None:
         """Equal ids are neighbours in the sort order: no hash table, which would take several times the memory."""

@@ -69,7 +69,7 @@ class BundleContents:
     """Everything a bundle holds, the same before it is written and after it is opened.
 
     Before it is written, too, the large parts may be memory-mapped: vectors by `numpy.load(..., mmap_mode="r")`,
-    vocabularies by `Vocabulary.write_stream`, nodes by `Sequences.load`, the item table by `arrow_files.map_table`.
+    vocabularies by `Vocabulary.load`, nodes by `Sequences.load`, the item table by `arrow_files.map_table`.
 
     Attributes:
         vectors: the embedding table of each view; "item" is one of them.
