@@ -87,7 +87,8 @@ def test_training_takes_the_memory_that_is_planned():
         views = {"category": max(2, point["items"] // 1_000)}
         job = Job(clicks=point["clicks"], items=point["items"], views=views, dim=point["dim"])
         planned = training_machine_bytes(job, Layout(processes=point["processes"]))
-        assert planned == pytest.approx(point["peak_gigabytes"] * 1e9, rel=0.15), point["items"]
+        tolerance = 0.15 if point["processes"] == 1 else 0.25
+        assert planned == pytest.approx(point["peak_gigabytes"] * 1e9, rel=tolerance), point["items"]
 
 
 def test_staged_preparation_is_as_fast_as_measured():

@@ -55,7 +55,7 @@ def test_times_of_spark_are_said_to_be_those_of_duckdb():
 
 def test_training_on_two_cores_by_hand():
     figure = processor_seconds(SMALL, LAPTOP)
-    assert figure.value == pytest.approx(2 * rows_per_epoch(SMALL) / (16.5e6 * 2))
+    assert figure.value == pytest.approx(2 * rows_per_epoch(SMALL) / (14e6 * 2))
     assert figure.origin == "derived"
     assert "at 100,000 items" in figure.how
 
