@@ -173,13 +173,12 @@ def test_stopped_run_goes_on_with_another_number_of_processes(data, tmp_path):
     assert [entry.epoch for entry in fitted.log.epochs] == list(range(1, 17))
 
 
-def test_error_of_a_worker_is_raised_as_itself(data, tmp_path):
+def test_error_of_a_worker_is_raised_as_itself_and_nothing_starts_again(data, tmp_path):
     told = Told()
     with pytest.raises(ArtifactError, match=r"there is no checkpoint in .*: start without --resume"):
         fit(data, settings_with("sharding.processes=2"), run_folder=tmp_path / "run", resume=True, progress=told)
     assert told.notes[-2:] == ["computing on cpu with torch", "end"]
-    # once; on a machine so busy that the other process misses its grace it counts as lost, and all start once more
-    assert told.notes.count("computing on cpu with torch") <= 2
+    assert told.notes.count("computing on cpu with torch") == 1
 
 
 def test_room_that_the_checkpoint_before_takes_is_not_asked_for_again(tmp_path, monkeypatch):

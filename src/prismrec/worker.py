@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from prismrec.cluster.agent import dies_with_parent
+from prismrec.cluster.ending import end_at_once
 from prismrec.cluster.outcomes import Outcome, forget_outcome
 from prismrec.cluster.process_group import CrewStopped, process_group
 from prismrec.crew_fitting import read_job, train_in_crew
@@ -41,7 +42,7 @@ def main(folder: Path) -> int:
 
 if __name__ == "__main__":
     dies_with_parent(int(sys.argv[2]))
-    sys.exit(main(Path(sys.argv[1])))
+    end_at_once(main(Path(sys.argv[1])))
 
 
 __all__ = ["main"]
