@@ -51,16 +51,18 @@ def test_stage_imports_only_stages_above(path):
 
 
 def test_models_never_import_each_other():
-    shared = {"contract", "history", "item_products"}
+    shared = {"contract", "history", "item_products", "neural", "user_vectors"}
+    families = {"baselines", "sequential", "collaborative", "heterogeneous"}
+    shared_in_family = {"__init__", "tables", "configs", "interactions"}
     for path in modules():
         parts = path.relative_to(PACKAGE).parts
-        if parts[0] != "models" or len(parts) < 2 or path.name == "__init__.py":
+        if parts[0] != "models" or len(parts) < 2 or path.name in ("__init__.py", "algorithms.py"):
             continue
         own = parts[1].removesuffix(".py")
-        if own == "baselines":
+        if own in families:
             own_module = path.stem
-            others = {n.split(".")[3] for n in imports_of(path) if n.startswith("prismrec.models.baselines.")}
-            files = {p.stem for p in path.parent.glob("*.py")} - {"__init__", "tables"}
+            others = {n.split(".")[3] for n in imports_of(path) if n.startswith(f"prismrec.models.{own}.")}
+            files = {p.stem for p in path.parent.glob("*.py")} - shared_in_family
             assert not (others & files) - {own_module}, f"{path.name} imports {others}"
         foreign = {n.split(".")[2] for n in imports_of(path) if n.startswith("prismrec.models.")}
         assert foreign <= {own, *shared}, f"{path} imports {foreign}"

@@ -21,6 +21,7 @@ from prismrec.data.views import ViewSettings
 from prismrec.evaluation.protocols import EvaluationSettings
 from prismrec.graphs.edge_list import EdgeListSettings
 from prismrec.graphs.walks import WalkSettings
+from prismrec.models.algorithms import Algorithm, ModelsConfig
 from prismrec.models.baselines import BaselinesConfig
 from prismrec.models.m2grl.config import M2GRLConfig
 from prismrec.models.m2grl.sharding import ShardingSettings
@@ -60,12 +61,14 @@ class Settings(Section):
     )
     duckdb: DuckDBSettings = Field(default=DuckDBSettings(), exclude=True, description="what DuckDB may use")
     spark: SparkSettings = Field(default=SparkSettings(), exclude=True, description="where Spark runs; extra spark")
+    algorithm: Algorithm = Field(default="m2grl", description="which model `train` trains; all but m2grl need torch")
     data: DataSettings = DataSettings()
     views: dict[str, ViewSettings] = Field(default_factory=dict, description="view name -> item column, or more")
     sessions: SessionSettings = SessionSettings()
     edges: EdgeListSettings = EdgeListSettings()
     walks: WalkSettings = WalkSettings()
     model: M2GRLConfig = M2GRLConfig()
+    models: ModelsConfig = Field(default=ModelsConfig(), description="the other models, `[models.ma_gnn]` and so on")
     training: TrainingSettings = TrainingSettings()
     sharding: ShardingSettings = ShardingSettings()
     query: QuerySettings = QuerySettings()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,4 +108,74 @@ class EmbeddingModel(Protocol):
         ...
 
 
-__all__ = ["EmbeddingModel", "EmbeddingTable", "OwnRows", "Recommender", "TaskLoss", "Trainable"]
+class UserRecommender(Protocol):
+    """Scores every item for histories of users that it may know."""
+
+    def score_users(self, histories: Sequences, users: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Score the whole catalogue, as `Recommender.score` does.
+
+        Args:
+            histories: one row per query: item indices in time order, the latest last; may be empty.
+            users: (n_queries,) int64: the user of each query, -1 where unknown.
+        """
+        ...
+
+
+class QueryEncoder(Protocol):
+    """Turns who asks, and what they did, into one vector: its products with target vectors are scores."""
+
+    def encode(self, histories: Sequences, users: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n_queries, dim) float32, finite; zero where neither history nor user is known.
+
+        Args:
+            histories: one row per query: item indices in time order, the latest last; may be empty.
+            users: (n_queries,) int64: the user of each query, -1 where unknown.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class StoredEncoder:
+    """A query encoder as it lies in a bundle.
+
+    Attributes:
+        algorithm: which model it is of: a key of `models.algorithms.ENCODERS`.
+        config: what it is built from, as JSON values.
+        arrays: what it learned, by name.
+        knows_users: whether the rows of some array are users: a bundle then holds their ids too.
+    """
+
+    algorithm: str
+    config: Mapping[str, Any]
+    arrays: Mapping[str, NDArray]
+    knows_users: bool
+
+
+class EncodingModel(Protocol):
+    """A trained model that encodes queries: what most neural models are, seen from retrieval."""
+
+    def table(self) -> EmbeddingTable:
+        """Item vectors: sources say what is similar to an item, targets meet the vectors of `encoder`."""
+        ...
+
+    def encoder(self) -> QueryEncoder:
+        """The encoder as it is now; it does not change when training goes on."""
+        ...
+
+    def stored(self) -> StoredEncoder:
+        """The same, to be written into a bundle."""
+        ...
+
+
+__all__ = [
+    "EmbeddingModel",
+    "EmbeddingTable",
+    "EncodingModel",
+    "OwnRows",
+    "QueryEncoder",
+    "Recommender",
+    "StoredEncoder",
+    "TaskLoss",
+    "Trainable",
+    "UserRecommender",
+]

@@ -1,0 +1,31 @@
+"""The settings of the models that learn from who had what."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from prismrec.config import Section
+
+
+class MFConfig(Section):
+    """Matrix factorisation with the BPR loss."""
+
+    embedding_dim: int = Field(64, ge=1, le=1024, description="numbers per vector")
+    learning_rate: float = Field(0.003, gt=0, le=1, description="of Adam")
+    batch_size: int = Field(4096, ge=1, description="interactions per step")
+    l2: float = Field(1e-4, ge=0, description="weight of the squared vectors of a batch, per example")
+
+
+class LightGCNConfig(Section):
+    """LightGCN."""
+
+
+class NGCFConfig(Section):
+    """NGCF."""
+
+
+class PinSageConfig(Section):
+    """PinSage."""
+
+
+__all__ = ["LightGCNConfig", "MFConfig", "NGCFConfig", "PinSageConfig"]

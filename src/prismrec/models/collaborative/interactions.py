@@ -1,0 +1,60 @@
+"""Batches of (user, item that they had, item that they never had), by number."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from prismrec.data.prepared import PreparedData
+from prismrec.errors import DataError
+
+Triples = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
+
+_DRAWS = 20
+"""Redraws after which a user who had nearly everything keeps an item that they had."""
+
+
+class InteractionBatches:
+    """All interactions once per epoch in random order, each with one uniform negative that its user never had."""
+
+    def __init__(self, data: PreparedData, batch_size: int, seed: int) -> None:
+        """Bind the interactions.
+
+        Raises:
+            DataError: there is nothing to learn from.
+        """
+        histories = data.histories
+        owners = np.repeat(np.arange(len(histories), dtype=np.int64), histories.lengths)
+        self._n_items = len(data.items)
+        self._known = np.unique(owners * self._n_items + histories.values)  # each pair once, sorted
+        if not len(self._known):
+            raise DataError("the log has no interactions to learn from")
+        self._batch_size = batch_size
+        self._seed = seed
+
+    @property
+    def n_batches(self) -> int:
+        """Batches per epoch."""
+        return -(-len(self._known) // self._batch_size)
+
+    def batch(self, epoch: int, number: int) -> Triples:
+        """(users, positives, negatives), each (B,) int64; the last batch of an epoch may be smaller."""
+        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._known))
+        chosen = self._known[order[number * self._batch_size : (number + 1) * self._batch_size]]
+        users, positives = np.divmod(chosen, self._n_items)
+        rng = np.random.default_rng([self._seed, epoch, number])
+        return users, positives, self._unseen(users, rng)
+
+    def _unseen(self, users: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+        negatives = rng.integers(self._n_items, size=len(users))
+        for _ in range(_DRAWS):
+            pairs = users * self._n_items + negatives
+            places = np.minimum(np.searchsorted(self._known, pairs), len(self._known) - 1)
+            had = np.flatnonzero(self._known[places] == pairs)
+            if not len(had):
+                break
+            negatives[had] = rng.integers(self._n_items, size=len(had))
+        return negatives
+
+
+__all__ = ["InteractionBatches"]
