@@ -40,6 +40,21 @@ class View:
 
 
 @dataclass(frozen=True, eq=False)
+class UserView:
+    """What is known of the users beside their clicks, as nodes: ages, occupations, regions.
+
+    Attributes:
+        name: as configured, e.g. "age".
+        nodes: the view's own vocabulary; counts are how many users have the node.
+        user_nodes: one row per user index: the user's node indices (none, one or several).
+    """
+
+    name: str
+    nodes: Vocabulary
+    user_nodes: Sequences
+
+
+@dataclass(frozen=True, eq=False)
 class PreparedData:
     """Training data with dense indices, all views over one item vocabulary.
 
@@ -51,7 +66,11 @@ class PreparedData:
         views: side views by name, in configured order; never holds "item".
         item_columns: the item table in the order of `items` (nulls where the table lacks an item); None without one.
         report: counts of what was read, dropped and quarantined, stage by stage.
-        quarantine: lazy tables of the rows set aside, "interactions" and "items", until `save_prepared` wrote them.
+        quarantine: lazy tables of the rows set aside, "interactions" and "items" among them, until `save_prepared`
+            wrote them.
+        user_views: views of the users by name, in configured order; no name is that of a view of the items.
+        user_links: one row per user index: the users linked to them, ascending, in both rows; None where no table of
+            links was given.
     """
 
     items: Vocabulary
@@ -62,6 +81,8 @@ class PreparedData:
     item_columns: pa.Table | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
     quarantine: Mapping[str, Any] = field(default_factory=dict)
+    user_views: Mapping[str, UserView] = field(default_factory=dict)
+    user_links: Sequences | None = None
 
     def nodes(self, view: str) -> Vocabulary:
         """The vocabulary of a view, the item view included."""
@@ -214,4 +235,4 @@ def _check_files(place: Path, manifest: Mapping[str, Any]) -> None:
             raise ArtifactError(f"{path} is damaged (its checksum is not that of {MANIFEST}): prepare the data again")
 
 
-__all__ = ["PreparedData", "View", "load_prepared", "refuse_other_content", "save_prepared"]
+__all__ = ["PreparedData", "UserView", "View", "load_prepared", "refuse_other_content", "save_prepared"]
