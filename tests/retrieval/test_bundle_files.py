@@ -20,7 +20,7 @@ from prismrec.data.arrow_files import map_table, write_table
 from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ArtifactError, ConfigError, DataError
-from prismrec.models.contract import EmbeddingTable
+from prismrec.models.contract import EmbeddingTable, StoredEncoder
 from prismrec.retrieval.blend import MultiViewScorer, QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.bundle_files import BundleContents, read_bundle, read_index, write_bundle
@@ -303,8 +303,8 @@ def test_a_changed_manifest_is_refused(bundle):
 
 def test_a_newer_bundle_is_refused_with_advice(bundle):
     file = bundle.path / "manifest.json"
-    file.write_text(file.read_text().replace('"schema_version": 2', '"schema_version": 3'))
-    with pytest.raises(ArtifactError, match=r"schema version 3, .* reads up to 2: .* upgrade with `pip install"):
+    file.write_text(file.read_text().replace('"schema_version": 2', '"schema_version": 4'))
+    with pytest.raises(ArtifactError, match=r"schema version 4, .* reads up to 3: .* upgrade with `pip install"):
         Bundle.open(bundle.path)
 
 
@@ -410,3 +410,82 @@ def test_kill_9_at_any_moment_leaves_a_whole_bundle(tmp_path, make):
 def test_a_copied_bundle_opens_anywhere(bundle, tmp_path):
     shutil.copytree(bundle.path, tmp_path / "elsewhere")
     assert Bundle.open(tmp_path / "elsewhere").recommend([], k=2) == bundle.recommend([], k=2)
+
+
+# ---- with an encoder ----
+
+
+def with_encoder(make, **changes) -> BundleContents:
+    """Contents of a model that encodes queries: item vectors alone, side views as nodes and ids, three users."""
+    plain = make()
+    tables = {"users": np.ones((3, 6), np.float32), "sources": plain.vectors["item"].source}
+    return dataclasses.replace(
+        plain,
+        **{
+            "vectors": {"item": plain.vectors["item"]},
+            "alignment": {},
+            "query": QuerySettings(popularity_weight=0.0),
+            "encoder": StoredEncoder("mf", {}, tables, knows_users=True),
+            "users": Vocabulary.from_ids(["ann", "bob", "carol"]),
+            **changes,
+        },
+    )
+
+
+def test_an_encoder_comes_back_with_its_users_and_views_without_vectors(make, tmp_path):
+    contents = with_encoder(make)
+    manifest, found = read_bundle(Bundle.write(tmp_path / "b", contents).path)
+    assert manifest.schema_version == 3
+    assert manifest.views == ("item",)
+    assert manifest.views_without_vectors == ("category", "shop")
+    assert found.encoder is not None
+    assert (found.encoder.algorithm, dict(found.encoder.config), found.encoder.knows_users) == ("mf", {}, True)
+    for name, array in contents.encoder.arrays.items():
+        np.testing.assert_array_equal(found.encoder.arrays[name], array, strict=True)
+    assert found.users.ids_of(range(3)) == ["ann", "bob", "carol"]
+    assert {v: n.to_lists() for v, n in found.item_nodes.items()} == {
+        v: n.to_lists() for v, n in contents.item_nodes.items()
+    }
+    assert found.vocabularies["shop"].ids.equals(contents.vocabularies["shop"].ids)
+    assert Bundle.write(tmp_path / "again", found).manifest.files == manifest.files
+
+
+def test_without_an_encoder_older_versions_can_read_the_bundle(bundle):
+    text = (bundle.path / "manifest.json").read_text()
+    assert '"schema_version": 2' in text
+    assert "views_without_vectors" not in text
+    assert "has_encoder" not in text
+    assert not (bundle.path / "encoder").exists()
+
+
+def test_every_file_of_the_encoder_is_checked(make, tmp_path):
+    path = Bundle.write(tmp_path / "b", with_encoder(make)).path
+    for name in ("encoder/encoder.json", "encoder/users.npy", "encoder/users.arrow"):
+        content = (path / name).read_bytes()
+        (path / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        with pytest.raises(ArtifactError, match=name):
+            read_bundle(path)
+        (path / name).write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"users": None}, "the encoder of mf knows users"),
+        ({"query": QuerySettings(similarity="cosine")}, "the encoder of mf makes the whole query"),
+        ({"query": QuerySettings(view_weights={"item": 0.5})}, "query.view_weights must be item = 1.0 alone"),
+        ({"item_nodes": {"category": Sequences.from_lists([[3]] * 15)}}, "view 'category' has a node 3 but 3 ids"),
+        ({"item_nodes": {"colour": Sequences.from_lists([[0]] * 15)}}, "view 'colour' has a node 0 but 0 ids"),
+        ({"item_nodes": {"a/b": Sequences.from_lists([[]] * 15)}}, "the view name 'a/b' cannot name a file"),
+        ({"item_nodes": {"shop": Sequences.from_lists([[0]] * 14)}}, "gives nodes to 14 items, but there are 15"),
+        ({"alignment": {"colour": np.ones((2, 6, 6), np.float32)}}, "an alignment matrix came for 'colour'"),
+    ],
+)
+def test_contents_that_contradict_their_encoder_are_refused(make, tmp_path, changes, message):
+    with pytest.raises(DataError, match=message):
+        write_bundle(tmp_path / "b", with_encoder(make, **changes))
+
+
+def test_vectors_of_side_views_beside_an_encoder_are_refused(make, tmp_path):
+    with pytest.raises(DataError, match="view 'category' has vectors, but queries of mf meet those of items"):
+        write_bundle(tmp_path / "b", with_encoder(make, vectors=make().vectors))

@@ -3,11 +3,12 @@
     manifest.json        written last: versions, settings, seed, metrics, a checksum per file and of itself
     vectors/<view>.source.npy, .target.npy    (n_nodes, dim) float32
     alignment/<view>.npy float32, the alignment matrices of the side views that have one
-    ids/<view>.arrow     the vocabulary: ids, counts, sort order
+    ids/<view>.arrow     the vocabulary: ids, counts, sort order; of views without vectors too
     nodes/<view>.values.npy, .offsets.npy     the nodes of each item, side views only
     items.arrow          the item table in item order, where there is one
     training_log.json    one record per epoch
     evaluation.json      the tables of `prismrec evaluate -o`, where they were given
+    encoder/...          what turns histories and users into queries, where the model does (`encoder_files`)
     index/sources.npy, targets.npy    the views side by side, per item: what queries are made of and meet
     index/items.faiss    what finds candidates, unless every search is exact
 
@@ -35,8 +36,9 @@ from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ArtifactError, DataError
 from prismrec.files import sha256, whole_folder
-from prismrec.models.contract import EmbeddingTable
+from prismrec.models.contract import EmbeddingTable, StoredEncoder
 from prismrec.retrieval.blend import QuerySettings, column_ranges
+from prismrec.retrieval.encoder_files import ENCODER_FOLDER, check_encoder, read_encoder, write_encoder
 from prismrec.retrieval.index.approximate import INDEX
 from prismrec.retrieval.index.item_index import ItemIndex
 from prismrec.retrieval.index.recall import build_index
@@ -44,6 +46,7 @@ from prismrec.retrieval.index.settings import IndexSettings
 from prismrec.retrieval.manifest import (
     MANIFEST,
     SCHEMA_VERSION,
+    WITHOUT_ENCODER,
     FileRecord,
     IndexRecord,
     Manifest,
@@ -73,8 +76,9 @@ class BundleContents:
 
     Attributes:
         vectors: the embedding table of each view; "item" is one of them.
-        vocabularies: the ids behind the rows of each table, same views.
-        item_nodes: per side view one row per item: the item's node indices.
+        vocabularies: the ids behind the rows of each table, and of the nodes of each side view.
+        item_nodes: per side view one row per item: the item's node indices. Beside an encoder side views need no
+            vectors: they serve filters, quotas and the placing of new items.
         alignment: alignment matrices by side view, float32; shapes are the model's business.
         item_columns: one row per item, in item order; None without an item table.
         query: how `recommend` turns a history into a query unless told otherwise.
@@ -85,6 +89,9 @@ class BundleContents:
         training_log: one JSON record per epoch: losses by task, learned task weights, examples per second.
         index: how the index over the items is to be built, or was.
         evaluation: the JSON document of `prismrec evaluate -o`; None where nothing was compared.
+        encoder: what turns histories and users into queries; None where queries are mixtures of the sources. Its
+            vectors meet the targets of the item view, which then is the only view with vectors.
+        users: the ids of the users that the encoder knows; None where it knows none.
     """
 
     vectors: Mapping[str, EmbeddingTable]
@@ -100,6 +107,8 @@ class BundleContents:
     training_log: Sequence[Mapping[str, Any]] = ()
     index: IndexSettings = field(default_factory=IndexSettings)
     evaluation: Mapping[str, Any] | None = None
+    encoder: StoredEncoder | None = None
+    users: Vocabulary | None = None
 
 
 def write_bundle(path: Path, contents: BundleContents, take_over: Path | None = None) -> None:
@@ -127,6 +136,7 @@ def write_bundle(path: Path, contents: BundleContents, take_over: Path | None = 
             (folder / name).mkdir()
         for view in contents.vectors:
             _write_vectors(folder / "vectors", view, contents, take_over)
+        for view in dict.fromkeys([*contents.vectors, *contents.item_nodes]):
             contents.vocabularies[view].save(folder / "ids" / f"{view}.arrow")
         for view, nodes in contents.item_nodes.items():
             nodes.save(folder / "nodes", view)
@@ -137,6 +147,9 @@ def write_bundle(path: Path, contents: BundleContents, take_over: Path | None = 
         (folder / TRAINING_LOG).write_text(render_json(list(contents.training_log)), encoding="utf-8")
         if contents.evaluation is not None:
             (folder / EVALUATION).write_text(render_json(dict(contents.evaluation)), encoding="utf-8")
+        if contents.encoder is not None:
+            (folder / ENCODER_FOLDER).mkdir()
+            write_encoder(folder / ENCODER_FOLDER, contents.encoder, contents.users)
         index = _write_index(folder, contents)
         write_manifest(folder / MANIFEST, _manifest(folder, contents, index))
 
@@ -154,11 +167,12 @@ def read_bundle(path: Path, verify: Verify = "full") -> tuple[Manifest, BundleCo
     manifest = read_manifest(path / MANIFEST)
     for name, record in manifest.files.items():
         check_file(path / name, record, verify)
-    vocabularies = {view: Vocabulary.load(path / "ids" / f"{view}.arrow") for view in manifest.views}
+    views = (*manifest.views, *manifest.views_without_vectors)
+    encoder, users = read_encoder(path / ENCODER_FOLDER) if manifest.has_encoder else (None, None)
     contents = BundleContents(
         vectors={view: _read_vectors(path / "vectors", view) for view in manifest.views},
-        vocabularies=vocabularies,
-        item_nodes={view: Sequences.load(path / "nodes", view) for view in manifest.views if view != ITEM_VIEW},
+        vocabularies={view: Vocabulary.load(path / "ids" / f"{view}.arrow") for view in views},
+        item_nodes={view: Sequences.load(path / "nodes", view) for view in views if view != ITEM_VIEW},
         alignment={view: map_matrix(path / "alignment" / f"{view}.npy") for view in manifest.aligned_views},
         item_columns=_read_table(path / ITEM_COLUMNS) if ITEM_COLUMNS in manifest.files else None,
         query=manifest.query,
@@ -169,6 +183,8 @@ def read_bundle(path: Path, verify: Verify = "full") -> tuple[Manifest, BundleCo
         training_log=_read_json(path / manifest.training_log),
         index=manifest.index.settings if manifest.index else IndexSettings(),
         evaluation=_read_json(path / EVALUATION) if EVALUATION in manifest.files else None,
+        encoder=encoder,
+        users=users,
     )
     return manifest, contents
 
@@ -201,20 +217,47 @@ def _check(contents: BundleContents) -> None:
     if ITEM_VIEW not in contents.vectors:
         raise DataError(f"a bundle needs vectors for the view {ITEM_VIEW!r}, got {sorted(contents.vectors)}")
     n_items = len(contents.vectors[ITEM_VIEW].source)
-    for view, table in contents.vectors.items():
-        if not re.fullmatch(r"[\w-]+", view):
-            raise DataError(f"the view name {view!r} cannot name a file: use letters, digits, '_' and '-'")
-        _check_table(view, table, contents)
-    for view in contents.vectors.keys() - {ITEM_VIEW}:
-        rows = len(contents.item_nodes[view]) if view in contents.item_nodes else 0
-        if rows != n_items:
-            raise DataError(f"view {view!r} gives nodes to {rows} items, but there are {n_items}")
+    for view in dict.fromkeys([*contents.vectors, *contents.item_nodes, *contents.alignment]):
+        _check_view(view, contents, n_items)
+    if contents.encoder is not None:
+        _check_beside(contents.encoder, contents)
+    check_encoder(contents.encoder, contents.users)
     render_json([dict(contents.config), list(contents.training_log), dict(contents.evaluation or {})])
     if contents.item_columns is not None and contents.item_columns.num_rows != n_items:
         raise DataError(f"the item table has {contents.item_columns.num_rows} rows for {n_items} items")
-    for view in [*contents.item_nodes, *contents.alignment]:
-        if view not in contents.vectors or view == ITEM_VIEW:
-            raise DataError(f"nodes or an alignment matrix came for {view!r}, which is not a side view with vectors")
+
+
+def _check_view(view: str, contents: BundleContents, n_items: int) -> None:
+    if not re.fullmatch(r"[\w-]+", view):
+        raise DataError(f"the view name {view!r} cannot name a file: use letters, digits, '_' and '-'")
+    aligned, has_nodes = view in contents.alignment, view in contents.item_nodes
+    lacks_vectors = view not in contents.vectors and (aligned or contents.encoder is None)
+    if (aligned or has_nodes) and (view == ITEM_VIEW or lacks_vectors):
+        raise DataError(f"nodes or an alignment matrix came for {view!r}, which is not a side view with vectors")
+    if view in contents.vectors:
+        _check_table(view, contents.vectors[view], contents)
+    if view == ITEM_VIEW:
+        return
+    rows = len(contents.item_nodes[view]) if view in contents.item_nodes else 0
+    if rows != n_items:
+        raise DataError(f"view {view!r} gives nodes to {rows} items, but there are {n_items}")
+    n_ids = len(contents.vocabularies[view]) if view in contents.vocabularies else 0
+    largest = int(contents.item_nodes[view].values.max(initial=-1))
+    if largest >= n_ids:
+        raise DataError(f"view {view!r} has a node {largest} but {n_ids} ids")
+
+
+def _check_beside(encoder: StoredEncoder, contents: BundleContents) -> None:
+    """Beside an encoder the item view alone has vectors, and all of the query is the encoder's."""
+    sides = [view for view in contents.vectors if view != ITEM_VIEW]
+    if sides:
+        raise DataError(f"view {sides[0]!r} has vectors, but queries of {encoder.algorithm} meet those of items alone")
+    query = contents.query
+    if query.similarity != "source_target" or query.view_weights != {ITEM_VIEW: 1.0}:
+        raise DataError(
+            f"the encoder of {encoder.algorithm} makes the whole query: query.view_weights must be item = 1.0 alone "
+            f"and query.similarity source_target, got {query.view_weights} and {query.similarity}"
+        )
 
 
 def _check_table(view: str, table: EmbeddingTable, contents: BundleContents) -> None:
@@ -255,11 +298,13 @@ def _manifest(folder: Path, contents: BundleContents, index: IndexRecord) -> Man
         raise DataError(f"the metric {bad[0]!r} is not a finite number: {contents.metrics[bad[0]]}")
     files = sorted(file for file in folder.rglob("*") if file.is_file())
     return Manifest(
-        schema_version=SCHEMA_VERSION,
+        schema_version=SCHEMA_VERSION if contents.encoder is not None else WITHOUT_ENCODER,
         prismrec_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         views=tuple(contents.vectors),
         aligned_views=tuple(contents.alignment),
+        views_without_vectors=tuple(view for view in contents.item_nodes if view not in contents.vectors),
+        has_encoder=contents.encoder is not None,
         seed=contents.seed,
         data_fingerprint=contents.data_fingerprint,
         training_log=TRAINING_LOG,

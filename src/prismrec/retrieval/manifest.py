@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from prismrec import __version__
 from prismrec.config import Section
@@ -16,8 +17,12 @@ from prismrec.files import sha256
 from prismrec.retrieval.blend import QuerySettings, Similarity
 from prismrec.retrieval.index.settings import IndexKind, IndexSettings
 
-SCHEMA_VERSION = 2
-"""Rises when an older PrismRec could not read, or would misread, what this one writes. Version 1 had no index."""
+SCHEMA_VERSION = 3
+"""Rises when an older PrismRec could not read, or would misread, what this one writes. Version 1 had no index, version
+2 no encoder."""
+
+WITHOUT_ENCODER = 2
+"""What a bundle without an encoder is written as: nothing in it is new, and older versions may read it."""
 
 MANIFEST = "manifest.json"
 Verify = Literal["full", "sizes"]
@@ -47,13 +52,20 @@ class IndexRecord(Section):
 
 
 class Manifest(Section):
-    """The content of manifest.json, its own checksum aside."""
+    """The content of manifest.json, its own checksum aside; what only version 3 has is left out where it says nothing.
+
+    Attributes:
+        views: those with vectors, "item" first.
+        views_without_vectors: side views of which only nodes and ids are there.
+    """
 
     schema_version: int
     prismrec_version: str
     created: str
     views: tuple[str, ...]
     aligned_views: tuple[str, ...]
+    views_without_vectors: tuple[str, ...] = Field(default=(), exclude_if=operator.not_)
+    has_encoder: bool = Field(default=False, exclude_if=operator.not_)
     seed: int
     data_fingerprint: str
     training_log: str
@@ -160,6 +172,7 @@ def _digest(values: Any) -> str:
 __all__ = [
     "MANIFEST",
     "SCHEMA_VERSION",
+    "WITHOUT_ENCODER",
     "FileRecord",
     "IndexRecord",
     "Manifest",
