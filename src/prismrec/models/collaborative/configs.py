@@ -19,6 +19,12 @@ class MFConfig(Section):
 class LightGCNConfig(Section):
     """LightGCN."""
 
+    embedding_dim: int = Field(64, ge=1, le=1024, description="numbers per vector")
+    n_layers: int = Field(3, ge=1, le=8, description="propagations over the graph of users and items")
+    learning_rate: float = Field(0.005, gt=0, le=1, description="of Adam")
+    batch_size: int = Field(4096, ge=1, description="interactions per step")
+    l2: float = Field(1e-4, ge=0, description="weight of the squared vectors of a batch, per example")
+
 
 class NGCFConfig(Section):
     """NGCF."""
