@@ -102,18 +102,18 @@ class LightGCN:
         """One task."""
         return {"ranking": 1.0}
 
-    @torch.inference_mode()
     def table(self) -> EmbeddingTable:
         """Item vectors after propagation, on both sides."""
-        items = self._graph.split(self._mean_of_layers())[1].cpu().numpy()
+        with torch.inference_mode():
+            items = self._graph.split(self._mean_of_layers())[1].cpu().numpy()
         return EmbeddingTable(items, items)
 
-    @torch.inference_mode()
     def encoder(self) -> UserVectors:
         """Users by their vectors after propagation, unknown ones by what propagation makes of their items."""
-        layers = self.network(self._graph, self._config.n_layers)
-        users = self._graph.split(sum(layers) / len(layers))[0].cpu().numpy()
-        said = self._graph.split(sum(layers[:-1]) / len(layers))[1].cpu().numpy()
+        with torch.inference_mode():
+            layers = self.network(self._graph, self._config.n_layers)
+            users = self._graph.split(sum(layers) / len(layers))[0].cpu().numpy()
+            said = self._graph.split(sum(layers[:-1]) / len(layers))[1].cpu().numpy()
         of_users, of_items = np.split(self._graph.degrees, [self._graph.n_users])
         scale = np.sqrt(of_users.mean() / np.maximum(of_items, 1)).astype(np.float32)
         return UserVectors(users, said * scale[:, None])
