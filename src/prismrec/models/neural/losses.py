@@ -34,23 +34,21 @@ def full_softmax(
     """-log softmax(query . targets)[positive] over the whole catalogue, mean over queries.
 
         L = 1/B sum_b [ log sum_j exp(q_b . t_j) - q_b . t_pos(b) ]
-        dL/dq_b = 1/B [ sum_j s_bj t_j - t_pos(b) ]     dL/dt_j = 1/B sum_b (s_bj - [j = pos(b)]) q_b
 
-    with s the softmax. Both gradients are made together with the loss, some rows of scores at a time, so no more than
-    `scores_at_once` scores ever exist, whatever B and N are; the backward pass only scales. Time: three products of
-    (B, D) with (D, N), as many as autograd takes.
+    Time: three products of (B, D) with (D, N), as many as autograd takes; memory as in `sampled_softmax`.
 
     Args:
         queries: (B, D).
         targets: (N, D): every item; a bias is one more column, where queries have a 1.
         positives: (B,) int64: which of them is right.
-        scores_at_once: how many scores may exist; at least one row of N does.
+        scores_at_once: how many scores may exist; one row of N does in any case.
 
     Returns:
-        scalar float32; its gradient cannot be differentiated again.
+        scalar of at least float32; its gradient cannot be differentiated again.
     """
-    loss: torch.Tensor = _FullSoftmax.apply(queries, targets, positives, scores_at_once)  # type: ignore[no-untyped-call]
-    return loss
+    everyone = torch.arange(len(queries), device=queries.device)
+    right = F.embedding(positives, targets)
+    return _softmax(queries, right, targets, None, everyone, positives, scores_at_once)
 
 
 def sampled_softmax(
@@ -59,6 +57,7 @@ def sampled_softmax(
     positives: torch.Tensor,
     negatives: torch.Tensor,
     log_expected: torch.Tensor | None = None,
+    scores_at_once: int = _SCORES_AT_ONCE,
 ) -> torch.Tensor:
     """-log softmax of the positive among itself and K negatives shared by all queries, mean over queries.
 
@@ -67,55 +66,99 @@ def sampled_softmax(
     A negative that is the positive of a query does not count for it. With c_j = log(K q_j), q_j the chance of drawing
     item j, the sum estimates that of the full softmax (Bengio & Senecal, 2008, https://doi.org/10.1109/TNN.2007.912312);
     the positive is always in it, so its own score is not corrected. Without, popular items are pushed down as often as
-    they are drawn. (B, K) scores exist at once.
+    they are drawn. Gradients are made together with the loss, some rows of scores at a time, so that no more than
+    `scores_at_once` scores ever exist, whatever B and K are.
 
     Args:
         queries: (B, D).
         targets: (N, D).
         positives: (B,) int64: rows of `targets`.
         negatives: (K,) int64: rows of `targets`; repeated ones count each time.
-        log_expected: (K,) float32: c of each negative; none where not given.
+        log_expected: (K,): c of each negative; none where not given.
+        scores_at_once: how many scores may exist; one row of K does in any case.
+
+    Returns:
+        scalar of at least float32; its gradient cannot be differentiated again.
     """
-    right = (queries * F.embedding(positives, targets)).sum(1).float()
-    scores = (queries @ F.embedding(negatives, targets).T).float()
-    if log_expected is not None:
-        scores = scores - log_expected
-    scores = scores.masked_fill(positives[:, None] == negatives, torch.finfo(torch.float32).min / 2)
-    return F.softplus(scores.logsumexp(1) - right).mean()
+    right, wrong = F.embedding(positives, targets), F.embedding(negatives, targets)
+    rows, columns = _matches(positives, negatives)
+    return _softmax(queries, right, wrong, log_expected, rows, columns, scores_at_once)
 
 
-class _FullSoftmax(torch.autograd.Function):
-    """See `full_softmax`."""
+def _matches(positives: torch.Tensor, negatives: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """All (b, k) with positives[b] = negatives[k], by b; (B, K) comparisons would take longer than the scores."""
+    ordered, order = negatives.sort()
+    begin = torch.searchsorted(ordered, positives)
+    count = torch.searchsorted(ordered, positives, right=True) - begin
+    rows = torch.repeat_interleave(count)
+    within = torch.arange(len(rows), device=rows.device) - (count.cumsum(0) - count)[rows]
+    return rows, order[begin[rows] + within]
+
+
+def _softmax(
+    queries: torch.Tensor,
+    right: torch.Tensor,
+    wrong: torch.Tensor,
+    lessened: torch.Tensor | None,
+    rows: torch.Tensor,
+    columns: torch.Tensor,
+    scores_at_once: int,
+) -> torch.Tensor:
+    loss: torch.Tensor = _Softmax.apply(  # type: ignore[no-untyped-call]
+        queries, right, wrong, lessened, rows, columns, scores_at_once
+    )
+    return loss
+
+
+class _Softmax(torch.autograd.Function):
+    """Mean over b of log( exp(q_b . r_b) + sum_k exp(q_b . w_k - c_k) ) - q_b . r_b, pairs (rows, columns) left out.
+
+    dL/dq_b = 1/B [ sum_k p_bk w_k - (sum_k p_bk) r_b ]     dL/dr_b = -1/B (sum_k p_bk) q_b
+    dL/dw_k = 1/B sum_b p_bk q_b                            p: the softmax over right and wrong
+    """
 
     @staticmethod
     def forward(
-        ctx: Any, queries: torch.Tensor, targets: torch.Tensor, positives: torch.Tensor, scores_at_once: int
+        ctx: Any,
+        queries: torch.Tensor,
+        right: torch.Tensor,
+        wrong: torch.Tensor,
+        lessened: torch.Tensor | None,
+        rows: torch.Tensor,
+        columns: torch.Tensor,
+        scores_at_once: int,
     ) -> torch.Tensor:
-        total = queries.new_zeros((), dtype=torch.float32)
-        query_gradient = torch.empty_like(queries)
-        target_gradient = torch.zeros_like(targets)
-        rows = max(1, scores_at_once // len(targets))
-        for begin in range(0, len(queries), rows):
-            part = slice(begin, begin + rows)
-            right = positives[part, None]
-            scores = (queries[part] @ targets.T).to(query_gradient.dtype)  # bfloat16 where autocast is on
-            own = scores.gather(1, right)
-            highest = scores.amax(1, keepdim=True)
+        n, dtype = len(queries), torch.promote_types(queries.dtype, torch.float32)
+        total = queries.new_zeros((), dtype=dtype)
+        of_queries, of_right, of_wrong = torch.empty_like(queries), torch.empty_like(right), torch.zeros_like(wrong)
+        height = max(1, scores_at_once // len(wrong))
+        edges = torch.searchsorted(rows, torch.arange(0, n + height, height, device=rows.device)).tolist()
+        for number, begin in enumerate(range(0, n, height)):
+            part, out = slice(begin, begin + height), slice(edges[number], edges[number + 1])
+            q, r = queries[part], right[part]
+            own = (q * r).sum(1, keepdim=True).to(dtype)
+            scores = (q @ wrong.T).to(dtype)  # bfloat16 where autocast is on
+            if lessened is not None:
+                scores -= lessened
+            scores[rows[out] - begin, columns[out]] = -torch.inf
+            highest = torch.maximum(scores.amax(1, keepdim=True), own)
             weights = scores.sub_(highest).exp_()
-            sums = weights.sum(1, keepdim=True, dtype=torch.float32)
-            total += (sums.log() + highest - own).sum()
-            weights /= sums.to(weights.dtype)
-            weights.scatter_add_(1, right, weights.new_full((1, 1), -1.0).expand_as(right))
-            query_gradient[part] = weights @ targets
-            target_gradient += weights.T @ queries[part]
-        ctx.save_for_backward(query_gradient.div_(len(queries)), target_gradient.div_(len(queries)))
-        return total / len(queries)
+            others = weights.sum(1, keepdim=True)
+            inverse = 1 / (others + (own - highest).exp())
+            total += (highest - own - inverse.log()).sum()
+            missed = (others * inverse).to(q.dtype)  # how far the softmax of the positive is from 1
+            scale = inverse.to(q.dtype) / n
+            of_queries[part] = (weights @ wrong) * scale - missed / n * r
+            of_right[part] = -missed / n * q
+            of_wrong += weights.T @ (q * scale)
+        ctx.save_for_backward(of_queries, of_right, of_wrong)
+        return total / n
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
-        query_gradient, target_gradient = ctx.saved_tensors
-        return outer * query_gradient, outer * target_gradient, None, None
+    def backward(ctx: Any, outer: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        of_queries, of_right, of_wrong = (outer * gradient for gradient in ctx.saved_tensors)
+        return of_queries, of_right, of_wrong, None, None, None, None
 
 
 __all__ = ["bpr", "full_softmax", "sampled_softmax"]
