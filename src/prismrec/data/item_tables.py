@@ -9,12 +9,12 @@ import ibis
 import pyarrow as pa
 
 from prismrec.data import engine
+from prismrec.data.alignment import in_ids_of
 from prismrec.data.encoding import as_ids, index_table, storable
 from prismrec.data.quarantine import FILE, REASON, ROW_JSON, row_json
 from prismrec.data.schema import ITEM_ID, ROW, Interactions, ItemTable
 from prismrec.data.sessions import SessionSettings
 from prismrec.data.vocabulary import Vocabulary
-from prismrec.errors import DataError
 
 
 def aligned(items: ItemTable, interactions: Interactions) -> ItemTable:
@@ -26,22 +26,8 @@ def aligned(items: ItemTable, interactions: Interactions) -> ItemTable:
     Raises:
         DataError: the two types have nothing in common.
     """
-    table, backend = items.table, engine.backend_of(interactions.table)
-    if engine.backend_of(table) is not backend:
-        table = engine.moved(table, backend)
-    wanted, given = interactions.table[ITEM_ID].type(), table[ITEM_ID].type()
-    if wanted.is_string() and (given.is_integer() or given.is_uuid()):
-        return replace(items, table=table.mutate(**{ITEM_ID: table[ITEM_ID].cast("string")}))
-    if wanted.is_integer() and given.is_string():
-        whole = table[ITEM_ID].try_cast(wanted)
-        other = ~(whole.cast("string") == table[ITEM_ID]).fill_null(False)
-        n_other = engine.one_row(table.aggregate(n=other.sum()))["n"] or 0
-        table = table.filter(~other).mutate(**{ITEM_ID: whole})
-        return replace(items, table=table, notes={**items.notes, "ids_of_another_type": int(n_other)})
-    same = (wanted.is_integer() and given.is_integer()) or (wanted.copy(nullable=True) == given.copy(nullable=True))
-    if not same:
-        raise DataError(f"item ids are {wanted} in the interactions and {given} in the item table: make them one type")
-    return replace(items, table=table.mutate(**{ITEM_ID: table[ITEM_ID].cast(wanted)}))
+    table, n_other = in_ids_of(items.table, ITEM_ID, interactions.table[ITEM_ID], "item")
+    return replace(items, table=table, notes={**items.notes, **n_other})
 
 
 def without_unknown(

@@ -35,6 +35,7 @@ from prismrec.data.sessions import (
     long_enough,
     session_lists,
 )
+from prismrec.data.user_tables import checked_user_views, user_side
 from prismrec.data.views import ViewSettings, build_view
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError, DataError
@@ -47,21 +48,24 @@ def prepare(
     settings: SessionSettings = DEFAULTS,
     *,
     base: Mapping[str, Vocabulary] | None = None,
+    user_views: Mapping[str, str | ViewSettings] | None = None,
 ) -> PreparedData:
     """Turn a click log into training data.
 
     Args:
-        interactions: the log; only what may be trained on.
+        interactions: the log; only what may be trained on. The tables of users and links that it has are used.
         items: the item table, for views and side columns.
         views: view name -> column of the item table, or `ViewSettings` for multi-valued and shortened columns.
         settings: thresholds.
         base: older vocabularies by view name, "item" and "user": their ids keep their index, new ones come after.
+        user_views: view name -> column of the user table, or `ViewSettings`.
 
     Raises:
-        ConfigError: views without an item table, or a view with a reserved name.
+        ConfigError: views without an item table, user views without a user table, or a view with a name that is taken.
         DataError: a view's column is missing, or no interaction is left.
     """
     chosen = checked_views(views or {}, has_items=items is not None)
+    of_users = checked_user_views(user_views or {}, item_views=chosen, has_users=interactions.users is not None)
     known = base or {}
     unknown = {"interactions": 0, "items": 0}
     if items is not None:
@@ -76,6 +80,7 @@ def prepare(
     if items is not None:
         for name, view in chosen.items():
             built[name] = build_view(name, view, items.table, nodes.vocabulary, sessions, known.get(name))
+    side = user_side(interactions, users.vocabulary, of_users, known)
     return PreparedData(
         items=nodes.vocabulary,
         sessions=sessions,
@@ -83,8 +88,13 @@ def prepare(
         histories=histories,
         views=built,
         item_columns=None if items is None else columns_in_order(items.table, nodes.vocabulary),
-        report=_report(interactions, items, unknown, found.counts, sessions, histories, built, nodes.vocabulary),
-        quarantine=_quarantine(interactions, items),
+        report={
+            **_report(interactions, items, unknown, found.counts, sessions, histories, built, nodes.vocabulary),
+            **side.report,
+        },
+        quarantine={name: table.quarantined for name, table in set_aside(interactions, items).items()},
+        user_views=side.views,
+        user_links=side.links,
     )
 
 
@@ -252,9 +262,15 @@ def _report(
     }
 
 
-def _quarantine(interactions: Interactions, items: ItemTable | None) -> dict[str, Any]:
-    tables = {"interactions": interactions.quarantined, "items": None if items is None else items.quarantined}
-    return {name: table for name, table in tables.items() if table is not None}
+def set_aside(interactions: Interactions, items: ItemTable | None) -> dict[str, Any]:
+    """The tables of which reading set rows aside, by name."""
+    tables = {
+        "interactions": interactions,
+        "items": items,
+        "users": interactions.users,
+        "user_links": interactions.user_links,
+    }
+    return {name: table for name, table in tables.items() if table is not None and table.quarantined is not None}
 
 
 def _n_rows(table: Any) -> int:
@@ -265,4 +281,4 @@ def _in_words(steps: Mapping[str, int]) -> str:
     return ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in steps.items())
 
 
-__all__ = ["USERS", "checked_views", "prepare", "steps_of"]
+__all__ = ["USERS", "checked_views", "prepare", "set_aside", "steps_of"]

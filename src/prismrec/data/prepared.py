@@ -45,7 +45,7 @@ class UserView:
 
     Attributes:
         name: as configured, e.g. "age".
-        nodes: the view's own vocabulary; counts are how many users have the node.
+        nodes: the view's own vocabulary; counts are the training clicks of the users who have the node.
         user_nodes: one row per user index: the user's node indices (none, one or several).
     """
 
@@ -102,7 +102,8 @@ def save_prepared(data: PreparedData, folder: str | Path) -> None:
     """Write everything into a folder that appears whole or not at all; the manifest with checksums is written last.
 
     On disk: `items.arrow`, `users.arrow`, `sessions.*.npy`, `histories.*.npy`, `item_columns.parquet`, for view i
-    `views/i.*`, the rows set aside in `quarantine/*.parquet`, and `manifest.json`.
+    `views/i.*`, for user view i `user_views/i.*`, `user_links.*.npy`, the rows set aside in `quarantine/*.parquet`, and
+    `manifest.json`. What there is none of leaves no trace.
 
     Raises:
         ArtifactError: the folder holds something that is no prepared data, or cannot be written.
@@ -116,6 +117,7 @@ def save_prepared(data: PreparedData, folder: str | Path) -> None:
         (place / "views").mkdir()
         for number, view in enumerate(data.views.values()):
             _save_view(view, place / "views", number)
+        _save_user_side(data, place)
         if data.item_columns is not None:
             pq.write_table(data.item_columns, place / "item_columns.parquet", compression="zstd")
         _save_quarantine(data, place / "quarantine")
@@ -157,6 +159,10 @@ def load_prepared(folder: str | Path) -> PreparedData:
         views=views,
         item_columns=_load_columns(place / "item_columns.parquet") if manifest["item_columns"] else None,
         report=manifest["report"],
+        user_views={
+            name: _load_user_view(place / "user_views", i, name) for i, name in enumerate(_user_views(manifest))
+        },
+        user_links=Sequences.load(place, "user_links") if _has_links(manifest) else None,
     )
 
 
@@ -169,6 +175,31 @@ def _save_view(view: View, place: Path, number: int) -> None:
 def _load_view(place: Path, number: int, name: str) -> View:
     nodes = Vocabulary.load(place / f"{number}.nodes.arrow")
     return View(name, nodes, Sequences.load(place, f"{number}.item_nodes"), Sequences.load(place, f"{number}.sessions"))
+
+
+def _save_user_side(data: PreparedData, place: Path) -> None:
+    if data.user_views:
+        (place / "user_views").mkdir()
+    for number, view in enumerate(data.user_views.values()):
+        view.nodes.save(place / "user_views" / f"{number}.nodes.arrow")
+        view.user_nodes.save(place / "user_views", f"{number}.user_nodes")
+    if data.user_links is not None:
+        data.user_links.save(place, "user_links")
+
+
+def _load_user_view(place: Path, number: int, name: str) -> UserView:
+    return UserView(
+        name, Vocabulary.load(place / f"{number}.nodes.arrow"), Sequences.load(place, f"{number}.user_nodes")
+    )
+
+
+def _user_views(manifest: Mapping[str, Any]) -> list[str]:
+    """The names of the user views; folders written before there were any do not mention them."""
+    return list(manifest.get("user_views", ()))
+
+
+def _has_links(manifest: Mapping[str, Any]) -> bool:
+    return "user_links.offsets.npy" in manifest["files"]
 
 
 def _save_quarantine(data: PreparedData, place: Path) -> None:
@@ -198,6 +229,7 @@ def _write_manifest(data: PreparedData, place: Path) -> None:
         "prismrec_version": __version__,
         "views": list(data.views),
         "item_columns": data.item_columns is not None,
+        **({"user_views": list(data.user_views)} if data.user_views else {}),
         "report": data.report,
         "files": files,
     }

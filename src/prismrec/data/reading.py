@@ -1,4 +1,4 @@
-"""A user's own tables as `Interactions` and `ItemTable`: ids unchanged, times in microseconds, bad rows set aside.
+"""Tables as they lie there, under canonical names: ids unchanged, times in microseconds, bad rows set aside.
 
 Reading stays lazy: one pass counts what is bad, everything else happens when the stages after it ask for rows.
 """
@@ -6,7 +6,7 @@ Reading stays lazy: one pass counts what is bad, everything else happens when th
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import ibis
 
@@ -18,6 +18,7 @@ from prismrec.data.schema import (
     DWELL_SECONDS,
     EVENT,
     ITEM_ID,
+    LINKED_ID,
     RATING,
     ROW,
     SESSION_ID,
@@ -27,6 +28,8 @@ from prismrec.data.schema import (
     Interactions,
     ItemTable,
     TimestampUnit,
+    UserLinks,
+    UserTable,
 )
 from prismrec.data.sources import PLACE, Source, open_source
 from prismrec.data.timestamps import Moments, read_moments
@@ -88,20 +91,60 @@ def read_items(
     Raises:
         DataError: as for `read_interactions`.
     """
+    return ItemTable(*_read_entities("item", source, item_column, max_bad_share, connection))
+
+
+def read_users(
+    source: Any, user_column: str = "user_id", *, max_bad_share: float = 0.05, connection: Any = None
+) -> UserTable:
+    """Read a user table: one row per user, any side columns; as `read_items`, with the column renamed to user_id.
+
+    Raises:
+        DataError: as for `read_interactions`.
+    """
+    return UserTable(*_read_entities("user", source, user_column, max_bad_share, connection))
+
+
+def read_user_links(source: Any, *, max_bad_share: float = 0.05, connection: Any = None) -> UserLinks:
+    """Read pairs of users: a table of two columns of user ids, whatever their names; a pair may come both ways round.
+
+    Rows without one of the two ids are set aside, and those that link a user to themselves.
+
+    Raises:
+        DataError: as for `read_interactions`, or the table does not have two columns.
+    """
     opened = open_source(source, connection)
-    opened.require([item_column])
-    table = opened.table
-    sides = [c for c in table.columns if c not in (item_column, PLACE)]
-    if ITEM_ID in sides:
+    columns = [column for column in opened.table.columns if column != PLACE]
+    if len(columns) != 2:
         raise DataError(
-            f"{opened.name} has a column {ITEM_ID!r} beside the item column {item_column!r}: rename or drop it"
+            f"{opened.name} has {len(columns)} columns ({', '.join(columns)}): links of users are a table of two, "
+            "a user id in each"
         )
-    ids = _Ids(opened, [item_column], sides)
-    order = ibis.window(group_by=table[item_column], order_by=table[PLACE])
-    reasons = [*ids.reasons(item_column, "item id"), (ibis.row_number().over(order) > 0, "duplicate item id")]
+    ids = _Ids(opened, columns)
+    one, other = (ids.value(column) for column in columns)
+    reasons = [reason for column in columns for reason in ids.reasons(column, "user id")]
+    to_oneself = one.cast("string") == other.cast("string")
+    parted = split(opened, [*reasons, (to_oneself, "user linked to themselves")], max_bad_share)
+    good = parted.good.select(**{USER_ID: one, LINKED_ID: other})
+    return UserLinks(good, parted.bad, _notes(opened, parted))
+
+
+def _read_entities(
+    entity: Literal["item", "user"], source: Any, column: str, max_bad_share: float, connection: Any
+) -> tuple[Any, Any, dict[str, Any]]:
+    """A table of one row per item or user: the good rows, those set aside, and what reading found."""
+    opened = open_source(source, connection)
+    opened.require([column])
+    table, key = opened.table, f"{entity}_id"
+    sides = [c for c in table.columns if c not in (column, PLACE)]
+    if key in sides:
+        raise DataError(f"{opened.name} has a column {key!r} beside the {entity} column {column!r}: rename or drop it")
+    ids = _Ids(opened, [column], sides)
+    order = ibis.window(group_by=table[column], order_by=table[PLACE])
+    reasons = [*ids.reasons(column, f"{entity} id"), (ibis.row_number().over(order) > 0, f"duplicate {entity} id")]
     parted = split(opened, reasons, max_bad_share)
-    good = parted.good.select(**{ITEM_ID: ids.value(item_column)}, **{c: ids.value(c) for c in sides})
-    return ItemTable(good, parted.bad, _notes(opened, parted))
+    good = parted.good.select(**{key: ids.value(column)}, **{c: ids.value(c) for c in sides})
+    return good, parted.bad, _notes(opened, parted)
 
 
 class _Ids:
@@ -202,4 +245,4 @@ def _notes(source: Source, parted: Split) -> dict[str, Any]:
     }
 
 
-__all__ = ["connect", "read_interactions", "read_items"]
+__all__ = ["connect", "read_interactions", "read_items", "read_user_links", "read_users"]

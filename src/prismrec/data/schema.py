@@ -14,6 +14,9 @@ DWELL_SECONDS = "dwell_seconds"
 EVENT = "event"
 RATING = "rating"
 SESSION_ID = "session_id"
+LINKED_ID = "linked_id"
+"""The other user of a link."""
+
 ROW = "source_row"
 """1-based place of the row in its input: the tie-break of equal timestamps, and what a quarantine names."""
 
@@ -42,18 +45,43 @@ class InteractionColumns(Section):
 
 
 @dataclass(frozen=True)
+class UserTable:
+    """One row per user: user_id and what else is known of them, as a lazy Ibis table on the engine that read it."""
+
+    table: Any  # ibis.Table
+    quarantined: Any = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class UserLinks:
+    """Pairs of users who belong together (friends, a household): user_id and linked_id, as a lazy Ibis table.
+
+    A link has no direction: (a, b) and (b, a) are the same one.
+    """
+
+    table: Any  # ibis.Table
+    quarantined: Any = None
+    notes: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Interactions:
     """A click log with canonical column names, as a lazy Ibis table on the engine that read it.
 
     Columns: user_id, item_id (any id type, unchanged), timestamp (int64, microseconds since 1970 UTC; with
     `time_unit` "order" any increasing number), source_row (int64), and those of dwell_seconds, event, rating,
     session_id that the input has. Bad rows are already gone: they are in `quarantined`, and counted in `notes`.
+
+    What is known of the users beside their clicks goes with the log, through every split of it: `users`, `user_links`.
     """
 
     table: Any  # ibis.Table
     time_unit: str = "us"  # "us", or "order" where times carry order but no distance
     quarantined: Any = None  # ibis.Table of the rows set aside: reason, file, source_row, row (JSON); None = none
     notes: dict[str, Any] = field(default_factory=dict)  # what reading found: rows, bad rows by reason, unit
+    users: UserTable | None = None
+    user_links: UserLinks | None = None
 
     def has(self, column: str) -> bool:
         """Whether the log carries this optional column."""
@@ -74,6 +102,7 @@ __all__ = [
     "EVENT",
     "ITEM_ID",
     "ITEM_VIEW",
+    "LINKED_ID",
     "RATING",
     "ROW",
     "SESSION_ID",
@@ -85,4 +114,6 @@ __all__ = [
     "Interactions",
     "ItemTable",
     "TimestampUnit",
+    "UserLinks",
+    "UserTable",
 ]

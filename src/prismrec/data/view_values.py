@@ -17,7 +17,7 @@ from prismrec.errors import DataError
 class ViewSettings(Section):
     """Where a view's values come from."""
 
-    column: str = Field(description="column of the item table; a list column gives an item several nodes")
+    column: str = Field(description="column of the item or user table; a list column gives several nodes")
     separator: str = Field(
         default="", description="split text at this, such as '|', into several nodes; empty = one node"
     )

@@ -1,9 +1,12 @@
-"""Side views: columns of the item table as nodes of their own, and the item sessions mapped to them."""
+"""Side views: columns of the item table as nodes of their own, and the item sessions mapped to them.
+
+Columns of the user table become nodes in the same way (`data.user_tables`).
+"""
 
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -14,13 +17,18 @@ from prismrec.data.encoding import CODE, codes_of, encoding, index_table
 from prismrec.data.engines.functions import parts
 from prismrec.data.prepared import View
 from prismrec.data.ragged import without_missing, without_repeats
-from prismrec.data.schema import ITEM_ID, UNKNOWN
+from prismrec.data.schema import ITEM_ID, UNKNOWN, USER_ID
 from prismrec.data.sequences import Sequences, ragged_positions
 from prismrec.data.view_values import ViewSettings
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import DataError
 
 _VALUES_AT_ONCE = 1 << 20
+
+Entity = Literal["item", "user"]
+
+_KEYS: dict[Entity, str] = {"item": ITEM_ID, "user": USER_ID}
+_PLACES: dict[Entity, str] = {"item": "item_index", "user": "user_index"}
 
 
 def build_view(
@@ -37,17 +45,40 @@ def build_view(
     Raises:
         DataError: the column is missing or cannot be node ids.
     """
-    backend = engine.backend_of(table)
-    index = index_table(backend, items, "item_index")
-    clicks = engine.register(backend, _counts(items))
-    with engine.held(pairs_of(name, settings, table, index)) as pairs, codes_of(pairs.value) as codes:
-        coded = pairs.join(codes, pairs.value == codes.id).select("item_index", CODE)
-        weighed = coded.join(clicks, "item_index")
-        counts = weighed.group_by(CODE).aggregate(n=weighed.clicks.sum())
+    nodes, item_nodes = nodes_of(name, settings, table, items, base)
+    return View(name, nodes, item_nodes, mapped(sessions, item_nodes))
+
+
+def nodes_of(
+    name: str,
+    settings: ViewSettings,
+    table: Any,
+    owners: Vocabulary,
+    base: Vocabulary | None,
+    entity: Entity = "item",
+) -> tuple[Vocabulary, Sequences]:
+    """The nodes of a column of the item or user table, and which of them each item or user has.
+
+    Args:
+        table: lazy, with item_id or user_id, on the engine.
+        owners: the vocabulary of the items or users; its counts weigh the nodes.
+        base: older vocabulary of the nodes, which keep their index.
+        entity: whose table it is.
+
+    Raises:
+        DataError: the column is missing or cannot be node ids.
+    """
+    backend, place = engine.backend_of(table), _PLACES[entity]
+    index = index_table(backend, owners, place)
+    clicks = engine.register(backend, pa.table({place: np.arange(len(owners), dtype=np.int32), "n": owners.counts}))
+    with engine.held(pairs_of(name, settings, table, index, entity)) as pairs, codes_of(pairs.value) as codes:
+        coded = pairs.join(codes, pairs.value == codes.id).select(place, CODE)
+        weighed = coded.join(clicks, place)
+        counts = weighed.group_by(CODE).aggregate(n=weighed.n.sum())
         nodes = encoding(codes, counts, base)
-        edges = engine.arrow(coded.select("item_index", CODE))
-    item_nodes = _rows(edges["item_index"].to_numpy(), nodes.index_of_code[edges[CODE].to_numpy()], len(items))
-    return View(name, nodes.vocabulary, item_nodes, mapped(sessions, item_nodes))
+        edges = engine.arrow(coded.select(place, CODE))
+    owner_nodes = rows_of_pairs(edges[place].to_numpy(), nodes.index_of_code[edges[CODE].to_numpy()], len(owners))
+    return nodes.vocabulary, owner_nodes
 
 
 def mapped(sessions: Sequences, item_nodes: Sequences) -> Sequences:
@@ -82,17 +113,18 @@ def _chunks(sessions: Sequences) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def _counts(items: Vocabulary) -> Any:
-    return pa.table({"item_index": np.arange(len(items), dtype=np.int32), "clicks": items.counts})
+def pairs_of(name: str, settings: ViewSettings, table: Any, index: Any, entity: Entity = "item") -> Any:
+    """Lazy table of the distinct (item_index or user_index, value) of those in `index`; missing values have no row.
 
-
-def pairs_of(name: str, settings: ViewSettings, table: Any, index: Any) -> Any:
-    """Lazy table of the distinct (item_index, value) of the items in the vocabulary; missing values have no row."""
+    Args:
+        index: their ids and indices, columns id and item_index or user_index.
+    """
+    key, place = _KEYS[entity], _PLACES[entity]
     if settings.column not in table.columns:
-        present = ", ".join(c for c in table.columns if c != ITEM_ID)
-        raise DataError(f"view {name!r}: the item table has no column {settings.column!r}; it has {present}")
-    known = table.select(item_key=table[ITEM_ID], value=_values(name, settings, table[settings.column]))
-    joined = index.join(known, index.id == known.item_key).select("item_index", "value").distinct()
+        present = ", ".join(c for c in table.columns if c != key)
+        raise DataError(f"view {name!r}: the {entity} table has no column {settings.column!r}; it has {present}")
+    known = table.select(owner_key=table[key], value=_values(name, settings, table[settings.column]))
+    joined = index.join(known, index.id == known.owner_key).select(place, "value").distinct()
     present_value = joined.value.notnull()
     if joined.value.type().is_string():
         present_value &= joined.value != ""
@@ -117,10 +149,10 @@ def _values(name: str, settings: ViewSettings, column: Any) -> Any:
     return values
 
 
-def _rows(items: NDArray[np.int32], nodes: NDArray[np.int32], n_items: int) -> Sequences:
-    """Pairs as one row of nodes per item, the most clicked node first."""
-    order = np.lexsort([nodes, items])
-    return Sequences.from_lengths(nodes[order], np.bincount(items, minlength=n_items))
+def rows_of_pairs(owners: NDArray[np.int32], nodes: NDArray[np.int32], n_owners: int) -> Sequences:
+    """Pairs as one row of nodes per owner, ascending: the most clicked node first."""
+    order = np.lexsort([nodes, owners])
+    return Sequences.from_lengths(nodes[order], np.bincount(owners, minlength=n_owners))
 
 
-__all__ = ["ViewSettings", "build_view", "mapped", "pairs_of"]
+__all__ = ["Entity", "ViewSettings", "build_view", "mapped", "nodes_of", "pairs_of", "rows_of_pairs"]
