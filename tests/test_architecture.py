@@ -13,7 +13,7 @@ PACKAGE = ROOT / "src" / "prismrec"
 STAGES = [
     "errors", "config", "files", "resources", "cluster", "data", "graphs", "models", "training", "evaluation",
     "retrieval", "serving", "settings", "sizing", "preflight", "inputs", "crew_fitting", "worker", "fitting",
-    "pipeline", "contenders", "cold_placements", "cold_contenders", "trade_off", "cli", "__main__", "__init__",
+    "pipeline", "contenders", "cold_placements", "cold_contenders", "trade_off", "search", "cli", "__main__", "__init__",
 ]  # fmt: skip
 HEAVY = ["torch", "ibis", "duckdb", "numba", "pandas", "scipy", "faiss", "plotly", "typer", "fastapi"]
 
@@ -53,7 +53,7 @@ def test_stage_imports_only_stages_above(path):
 def test_models_never_import_each_other():
     shared = {"contract", "history", "item_products", "neural", "user_vectors"}
     families = {"baselines", "sequential", "collaborative", "heterogeneous"}
-    shared_in_family = {"__init__", "tables", "configs", "interactions", "adjacency"}
+    shared_in_family = {"__init__", "tables", "configs", "interactions", "adjacency", "visits"}
     for path in modules():
         parts = path.relative_to(PACKAGE).parts
         if parts[0] != "models" or len(parts) < 2 or path.name in ("__init__.py", "algorithms.py"):

@@ -41,5 +41,17 @@ class NGCFConfig(Section):
 class PinSageConfig(Section):
     """PinSage."""
 
+    embedding_dim: int = Field(64, ge=1, le=1024, description="numbers per vector")
+    n_layers: int = Field(2, ge=1, le=4, description="convolutions")
+    n_neighbours: int = Field(20, ge=1, le=1000, description="most visited nodes that a node listens to")
+    n_walks: int = Field(200, ge=1, le=10_000, description="random walks from each node")
+    walk_length: int = Field(4, ge=1, le=100, description="steps of a walk")
+    margin: float = Field(0.1, gt=0, description="by how much the score of an item had should lead")
+    n_negatives: int = Field(500, ge=1, le=65_536, description="uniformly drawn items that a batch shares")
+    n_hard: int = Field(2, ge=0, le=50, description="hard negatives per example, at most; one more in every epoch")
+    hard_from: int = Field(20, ge=0, description="most visited items not had that are no hard negatives")
+    learning_rate: float = Field(0.002, gt=0, le=1, description="of Adam")
+    batch_size: int = Field(4096, ge=1, description="interactions per step")
+
 
 __all__ = ["LightGCNConfig", "MFConfig", "NGCFConfig", "PinSageConfig"]
