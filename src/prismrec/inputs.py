@@ -1,4 +1,4 @@
-"""What the settings name, read: the click log and the item table, or an edge list, as tables and as training data."""
+"""What the settings name, read: the log and the tables of items and users, or an edge list, and as training data."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import ibis
 
 from prismrec.data import engine
-from prismrec.data.preparation import prepare
+from prismrec.data.preparation import prepare, set_aside
 from prismrec.data.prepared import PreparedData
 from prismrec.data.quarantine import write_quarantine
-from prismrec.data.reading import read_interactions, read_items
-from prismrec.data.schema import USERS, Interactions, ItemTable
+from prismrec.data.reading import read_interactions, read_items, read_user_links, read_users
+from prismrec.data.schema import USERS, Interactions, ItemTable, UserLinks, UserTable
 from prismrec.data.sessions import clean
 from prismrec.data.sharded.job import ShardJob, Tables, file_identity
 from prismrec.data.sharded.layout import ShardManifest, is_sharded
@@ -30,14 +30,14 @@ from prismrec.settings import DataSettings, Settings
 
 
 def read_tables(
-    settings: Settings, interactions: Any = None, items: Any = None
+    settings: Settings, interactions: Any = None, items: Any = None, users: Any = None, user_links: Any = None
 ) -> tuple[Interactions, ItemTable | None]:
-    """Read both tables and clean the log: short clicks and repeats gone, sessions numbered.
+    """Read the tables and clean the log: short clicks and repeats gone, sessions numbered.
 
     Raises:
         ConfigError, DataError: as for `open_tables`.
     """
-    log, table = open_tables(settings, interactions, items)
+    log, table = open_tables(settings, interactions, items, users, user_links)
     return clean(log, settings.sessions), table
 
 
@@ -57,13 +57,22 @@ def _engine_for(source: Any, settings: Settings) -> Any:
 
 
 def open_tables(
-    settings: Settings, interactions: Any = None, items: Any = None, *, connection: Any = None
+    settings: Settings,
+    interactions: Any = None,
+    items: Any = None,
+    users: Any = None,
+    user_links: Any = None,
+    *,
+    connection: Any = None,
 ) -> tuple[Interactions, ItemTable | None]:
-    """Read both tables, bad rows set aside and nothing else changed.
+    """Read the tables, bad rows set aside and nothing else changed.
 
     Args:
-        interactions, items: tables at hand instead of those in the settings.
+        interactions, items, users, user_links: tables at hand instead of those in the settings.
         connection: the engine to read with, as `connect_engine` gives it; a new one unless given.
+
+    Returns:
+        the log, with the tables of users and links where there are any, and the item table.
 
     Raises:
         ConfigError: no log is named.
@@ -80,8 +89,13 @@ def open_tables(
         max_bad_share=data.max_bad_share,
         connection=_engine_for(source, settings) if connection is None else connection,
     )
-    item_source = items if items is not None else data.items
-    return log, _open_items(data, item_source, log.table.get_backend())
+    backend = log.table.get_backend()
+    log = replace(
+        log,
+        users=_open_users(data, data.users if users is None else users, backend),
+        user_links=_open_links(data, data.user_links if user_links is None else user_links, backend),
+    )
+    return log, _open_items(data, data.items if items is None else items, backend)
 
 
 def _open_items(data: DataSettings, source: Any, connection: Any = None) -> ItemTable | None:
@@ -90,6 +104,21 @@ def _open_items(data: DataSettings, source: Any, connection: Any = None) -> Item
         return None
     key = data.item_column or data.columns.item
     return read_items(source, key, max_bad_share=data.max_bad_share, connection=connection)
+
+
+def _open_users(data: DataSettings, source: Any, connection: Any) -> UserTable | None:
+    """The user table, or None where the settings name none."""
+    if isinstance(source, str) and not source:
+        return None
+    key = data.user_column or data.columns.user
+    return read_users(source, key, max_bad_share=data.max_bad_share, connection=connection)
+
+
+def _open_links(data: DataSettings, source: Any, connection: Any) -> UserLinks | None:
+    """The links of users, or None where the settings name none."""
+    if isinstance(source, str) and not source:
+        return None
+    return read_user_links(source, max_bad_share=data.max_bad_share, connection=connection)
 
 
 def prepare_edges(source: str | Path, settings: Settings) -> PreparedData:
@@ -110,7 +139,8 @@ def prepare_log(
     log: Interactions, items: ItemTable | None, settings: Settings, start: Bundle | None = None
 ) -> PreparedData:
     """Training data from a clean log, on the vocabularies of `start` where given."""
-    return prepare(log, items, settings.views, settings.sessions, base=_vocabularies(start))
+    base = _vocabularies(start)
+    return prepare(log, items, settings.views, settings.sessions, base=base, user_views=settings.user_views)
 
 
 def prepare_shards(
@@ -145,14 +175,25 @@ def prepare_shards(
     job = ShardJob(
         folder, shards, settings.model.sequences, settings.sessions, settings.views, _vocabularies(start), keep_stages
     )
-    for line in _disk_warnings(settings, job):
+    for line in (*_disk_warnings(settings, job), *_left_out_of_shards(settings)):
         tell(line)
     tables = Tables(
-        open=lambda: open_tables(settings, connection=backend),
+        open=lambda: open_tables(_without_users(settings), connection=backend),
         interactions=file_identity(data.interactions, data),
         items=file_identity(data.items, data) if data.items else "",
     )
     return prepare_sharded(tables, backend, job, tell)
+
+
+def _without_users(settings: Settings) -> Settings:
+    return settings.model_copy(update={"data": settings.data.model_copy(update={"users": "", "user_links": ""})})
+
+
+def _left_out_of_shards(settings: Settings) -> list[str]:
+    """What the settings name and shards do not hold."""
+    if not (settings.data.users or settings.data.user_links):
+        return []
+    return ["the tables of users and their links are left out: shards hold what M2GRL and the baselines learn from"]
 
 
 def _disk_warnings(settings: Settings, job: ShardJob) -> list[str]:
@@ -178,21 +219,19 @@ def _vocabularies(start: Bundle | None) -> dict[str, Vocabulary]:
 def reading_notes(log: Interactions, items: ItemTable | None) -> list[str]:
     """What was read, in words: how many rows, in which unit of time, and what was set aside and why."""
     told = [f"read {log.notes['rows']:,} rows from {log.notes['source']}; {log.notes['timestamps']}"]
-    for name, table in (("interactions", log), ("items", items)):
-        if table is not None and table.quarantined is not None:
-            reasons = ", ".join(f"{n:,} {reason}" for reason, n in table.notes["bad_by_reason"].items())
-            told.append(f"{name}: {table.notes['bad_rows']:,} rows set aside: {reasons}")
+    for name, table in set_aside(log, items).items():
+        reasons = ", ".join(f"{n:,} {reason}" for reason, n in table.notes["bad_by_reason"].items())
+        told.append(f"{name}: {table.notes['bad_rows']:,} rows set aside: {reasons}")
     return told
 
 
 def keep_quarantine(log: Interactions, items: ItemTable | None, folder: Path) -> list[str]:
     """Write the rows that reading set aside into `folder`; returns `reading_notes`, and where the rows are."""
     told = reading_notes(log, items)
-    for name, table in (("interactions", log), ("items", items)):
-        if table is not None and table.quarantined is not None:
-            path = folder / f"{name}.parquet"
-            write_quarantine(table.quarantined, path)
-            told.append(f"{name}: the rows set aside are in {path}")
+    for name, table in set_aside(log, items).items():
+        path = folder / f"{name}.parquet"
+        write_quarantine(table.quarantined, path)
+        told.append(f"{name}: the rows set aside are in {path}")
     return told
 
 

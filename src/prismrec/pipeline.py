@@ -42,6 +42,8 @@ def train(
     *,
     interactions: Any = None,
     items: Any = None,
+    users: Any = None,
+    user_links: Any = None,
     start: Bundle | None = None,
     tune_on_validation: bool = True,
     resume: bool = False,
@@ -58,7 +60,8 @@ def train(
     Args:
         settings: of all stages.
         path: where the bundle goes; checkpoints of an unfinished run lie beside it, in `<path>.run`.
-        interactions, items: tables at hand (pandas, Polars, Arrow, Ibis, a path) instead of those in the settings.
+        interactions, items, users, user_links: tables at hand (pandas, Polars, Arrow, Ibis, a path) instead of those
+            in the settings.
         start: warm start: ids of this bundle keep their index and vectors, new ones are added.
         tune_on_validation: choose the query settings on validation data; else those of `start`, or the settings'.
         resume: go on with the unfinished run beside `path`.
@@ -79,7 +82,7 @@ def train(
     chosen = settings if start is None else settings.model_copy(update={"query": start.contents.query})
     metrics: Mapping[str, float] = {}
     with ended_after_use():  # the memory of Spark is free when the model of the bundle is trained
-        log, item_table = read_tables(settings, interactions, items)
+        log, item_table = read_tables(settings, interactions, items, users, user_links)
         for line in keep_quarantine(log, item_table, path.with_name(path.name + ".quarantine")):
             progress.note(line)
         if tune_on_validation:

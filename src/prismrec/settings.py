@@ -33,7 +33,11 @@ from prismrec.training.loop import TrainingSettings
 
 _DEMO_FILE = Path(__file__).parent / "data" / "bundled" / "complete_journey.toml"
 
-_PATHS = {"data": ("interactions", "items"), "spark": ("work_folder",), "serving": ("home", "token_file")}
+_PATHS = {
+    "data": ("interactions", "items", "users", "user_links"),
+    "spark": ("work_folder",),
+    "serving": ("home", "token_file"),
+}
 """Which settings of which section are paths."""
 
 
@@ -44,6 +48,9 @@ class DataSettings(Section):
     interactions: str = Field(default="", description="click log: file, folder, glob, or duckdb:///file.db::table")
     items: str = Field(default="", description="item table, likewise; empty = none")
     item_column: str = Field(default="", description="id column of the item table; that of the log where empty")
+    users: str = Field(default="", description="user table, likewise: ages, places; empty = none")
+    user_column: str = Field(default="", description="id column of the user table; that of the log where empty")
+    user_links: str = Field(default="", description="two columns of user ids, likewise: friends; empty = none")
     columns: InteractionColumns = Field(default=InteractionColumns(), description="columns of the log")
     timestamp_unit: TimestampUnit = Field(
         default="auto", description="auto finds the unit and says so; order = an increasing number without distance"
@@ -64,6 +71,9 @@ class Settings(Section):
     algorithm: Algorithm = Field(default="m2grl", description="which model `train` trains; all but m2grl need torch")
     data: DataSettings = DataSettings()
     views: dict[str, ViewSettings] = Field(default_factory=dict, description="view name -> item column, or more")
+    user_views: dict[str, ViewSettings] = Field(
+        default_factory=dict, description="view name -> user column, or more: nodes for models of the whole graph"
+    )
     sessions: SessionSettings = SessionSettings()
     edges: EdgeListSettings = EdgeListSettings()
     walks: WalkSettings = WalkSettings()
@@ -81,7 +91,7 @@ class Settings(Section):
         default=ServeSettings(), exclude=True, description="the service; no part of what a bundle is made of"
     )
 
-    @field_validator("views")
+    @field_validator("views", "user_views")
     @classmethod
     def _view_names(cls, views: dict[str, ViewSettings]) -> dict[str, ViewSettings]:
         """A view's name becomes a file name in the bundle: known before training, not after."""
@@ -90,7 +100,7 @@ class Settings(Section):
                 raise ValueError(f"the view name {name!r} cannot name a file: use letters, digits, '_' and '-'")
         return views
 
-    @field_validator("views", mode="before")
+    @field_validator("views", "user_views", mode="before")
     @classmethod
     def _short_views(cls, views: Any) -> Any:
         """`category = "product_type"` is short for a view with that column and nothing else."""
