@@ -19,7 +19,7 @@ from prismrec.inputs import (
     read_tables,
     reading_notes,
 )
-from prismrec.settings import build_settings
+from prismrec.settings import build_settings, read_settings
 
 CLICKS = {
     "user_id": ["a", "a", "a", "b", "b"],
@@ -73,6 +73,47 @@ def test_nothing_bad_writes_nothing(tmp_path):
     assert len(told) == 1
     assert told[0].startswith("read 5 rows from ")
     assert not (tmp_path / "aside").exists()
+
+
+USERS = {"user_id": ["a", "b", "b"], "age": [30, 40, 50]}
+FRIENDS = {"one": ["a"], "other": ["b"]}
+
+
+def test_tables_of_users_are_read_where_the_settings_name_them(tmp_path):
+    for name, table in (("clicks", CLICKS), ("people", USERS), ("friends", FRIENDS)):
+        pq.write_table(pa.table(table), tmp_path / f"{name}.parquet")
+    data = {"interactions": "clicks.parquet", "users": "people.parquet", "user_links": "friends.parquet"}
+    lines = [f'{key} = "{value}"' for key, value in data.items()]
+    text = "\n".join(["[data]", "max_bad_share = 0.5", *lines, "[user_views]", 'age = "age"'])
+    (tmp_path / "shop.toml").write_text(text)
+    settings = read_settings(tmp_path / "shop.toml")
+    log, items = read_tables(settings)
+    assert any(line == "users: 1 rows set aside: 1 duplicate user id" for line in reading_notes(log, items))
+    data = prepare_log(log, items, settings)
+    assert data.user_views["age"].nodes.ids.to_pylist() == [30, 40]
+    assert data.user_links.to_lists() == [[1], [0]]
+
+
+def test_tables_of_users_at_hand_take_the_place_of_those_in_the_settings():
+    settings = build_settings({"data": {"users": "absent", "user_column": "who"}, "user_views": {"age": "age"}})
+    users = pa.table({"who": ["a", "b"], "age": [1, 2]})
+    data = prepare_log(*read_tables(settings, pa.table(CLICKS), None, users, pa.table(FRIENDS)), settings)
+    assert len(data.user_views["age"].nodes) == 2
+    assert data.user_links is not None
+
+
+def test_user_views_without_a_user_table_are_refused():
+    settings = build_settings({"user_views": {"age": "age"}})
+    with pytest.raises(ConfigError, match="user views age are columns of the user table, but no user table was given"):
+        prepare_log(*read_tables(settings, pa.table(CLICKS)), settings)
+
+
+def test_shards_say_that_they_leave_the_users_tables_out(tmp_path):
+    pq.write_table(pa.table(CLICKS), tmp_path / "clicks.parquet")
+    named = {"interactions": str(tmp_path / "clicks.parquet"), "users": str(tmp_path / "never read.parquet")}
+    told: list[str] = []
+    prepare_shards(build_settings({"data": named}), tmp_path / "prepared", 2, tell=told.append)
+    assert told[0].startswith("the tables of users and their links are left out: shards hold what M2GRL")
 
 
 def test_edges_become_walks_with_views_of_the_item_table(tmp_path):

@@ -162,6 +162,19 @@ def test_every_default_is_usable_as_it_is():
     assert build_settings(Settings().model_dump()) == Settings()
 
 
+def test_user_views_are_written_as_item_views_are(tmp_path):
+    text = '[data]\nusers = "people.csv"\n[user_views]\nage = "age_from"\narea = {column = "zip", prefix = 3}\n'
+    (tmp_path / "shop.toml").write_text(text)
+    settings = read_settings(tmp_path / "shop.toml", ["data.user_links=friends.csv"])
+    assert [(name, v.column, v.prefix) for name, v in settings.user_views.items()] == [
+        ("age", "age_from", 0), ("area", "zip", 3),
+    ]  # fmt: skip
+    assert settings.data.users == str(tmp_path / "people.csv")
+    assert settings.data.user_links == "friends.csv", "a path typed with --set is meant from where it is typed"
+    with pytest.raises(ConfigError, match="the view name 'a/b' cannot name a file"):
+        build_settings({"user_views": {"a/b": "age"}})
+
+
 def test_the_engine_is_chosen_by_one_key_and_is_no_part_of_a_bundle(tmp_path):
     (tmp_path / "shop.toml").write_text('engine = "spark"\n[spark]\nmaster = "local[2]"\nwork_folder = "work"\n')
     settings = read_settings(tmp_path / "shop.toml", ["duckdb.threads=1"])

@@ -54,6 +54,13 @@ def test_saved_and_loaded_is_equal(data, folder):
     assert back.report == data.report
 
 
+def test_folders_written_before_there_were_views_of_users_open(data, folder):
+    manifest = json.loads((folder / MANIFEST).read_text())
+    assert "user_views" not in manifest, "what there is none of leaves no trace"
+    back = load_prepared(folder)
+    assert (back.user_views, back.user_links) == ({}, None)
+
+
 @pytest.mark.parametrize("manifest", [None, "{", "[]", '{"schema_version": 2, "index": {}}'])
 def test_a_folder_of_other_things_is_not_replaced(data, tmp_path, manifest):
     (tmp_path / "thesis.txt").write_text("years of work")

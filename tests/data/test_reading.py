@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prismrec.data import engine
-from prismrec.data.reading import connect, read_interactions, read_items
+from prismrec.data.reading import connect, read_interactions, read_items, read_user_links, read_users
 from prismrec.data.schema import InteractionColumns
 from prismrec.errors import DataError
 
@@ -293,6 +293,40 @@ def test_side_columns_of_text_files_become_integers_only_if_exact(tmp_path, con)
 def test_an_item_table_with_two_item_columns_is_refused(con):
     with pytest.raises(DataError, match="has a column 'item_id' beside the item column 'sku'"):
         read_items(pa.table({"sku": [1], "item_id": [2]}), "sku", connection=con)
+
+
+def test_users_keep_their_side_columns_and_the_first_of_duplicates(con):
+    source = pa.table({"customer": ["b", "a", "b", ""], "age": [30, 40, 50, 60]})
+    users = read_users(source, "customer", max_bad_share=0.5, connection=con)
+    assert sorted(engine.arrow(users.table).to_pylist(), key=lambda r: r["user_id"]) == [
+        {"user_id": "a", "age": 40},
+        {"user_id": "b", "age": 30},
+    ]
+    assert [(r["reason"], r["source_row"]) for r in bad(users)] == [("duplicate user id", 3), ("missing user id", 4)]
+    assert users.notes["bad_by_reason"] == {"duplicate user id": 1, "missing user id": 1}
+
+
+def test_a_user_table_with_two_user_columns_is_refused(con):
+    with pytest.raises(DataError, match="has a column 'user_id' beside the user column 'customer': rename or drop it"):
+        read_users(pa.table({"customer": [1], "user_id": [2]}), "customer", connection=con)
+
+
+def test_links_are_two_columns_of_users_whatever_they_are_called(tmp_path, con):
+    text = "userID,friendID\n1,2\n2,1\n3,3\n,4\n5,\n"
+    links = read_user_links(write(tmp_path / "friends.csv", text), max_bad_share=0.6, connection=con)
+    rows = sorted(engine.arrow(links.table).to_pylist(), key=lambda r: r["user_id"])
+    assert rows == [{"user_id": 1, "linked_id": 2}, {"user_id": 2, "linked_id": 1}]
+    assert [(r["reason"], r["source_row"]) for r in bad(links)] == [
+        ("user linked to themselves", 3), ("missing user id", 4), ("missing user id", 5),
+    ]  # fmt: skip
+
+
+def test_links_of_three_columns_are_refused_with_their_names(con):
+    table = pa.table({"a": [1], "b": [2], "since": [3]})
+    with pytest.raises(DataError, match=r"has 3 columns \(a, b, since\): links of users are a table of two"):
+        read_user_links(table, connection=con)
+    with pytest.raises(DataError, match="'a' has type float64, which is no id"):
+        read_user_links(pa.table({"a": [1.5], "b": [2.5]}), connection=con)
 
 
 def test_complete_journey_has_the_counts_that_its_readme_gives(con):
