@@ -41,7 +41,7 @@ class MAGNNConfig(Section):
     embedding_dim: int = Field(64, ge=2, le=1024, description="numbers per vector")
     heads: int = Field(4, ge=1, le=64, description="dimensions of the attention over the far items")
     memory_slots: int = Field(20, ge=1, le=4096, description="latent interests in the memory that users share")
-    neighbours: int = Field(50, ge=0, description="edges kept per item of the graph, the heaviest; 0 keeps all")
+    neighbours: int = Field(0, ge=0, description="edges kept per item of the graph, the heaviest; 0 keeps all")
     windows: MAGNNWindows = Field(MAGNNWindows(), description="what a window holds")
     parts: MAGNNParts = Field(MAGNNParts(), description="what is left out")
     loss: Literal["bpr", "sampled_softmax", "softmax"] = Field("softmax", description="what is made smaller")

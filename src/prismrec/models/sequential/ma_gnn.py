@@ -31,14 +31,17 @@ trained have the mean of all p_u; one of them without a history is the zero vect
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
+from torch.autograd.function import once_differentiable
 
 from prismrec.config import build
 from prismrec.data.prepared import PreparedData
@@ -57,6 +60,9 @@ _SCALE = 0.1
 
 _QUERIES_AT_ONCE = 2048
 
+_FEW = 8
+"""A batch that names less than one in so many items reads only their rows of the graph."""
+
 
 def sinusoids(length: int, dim: int) -> torch.Tensor:
     """(length, dim): sin and cos of the place over 10000^(2 i / dim), column by column in turn.
@@ -67,21 +73,42 @@ def sinusoids(length: int, dim: int) -> torch.Tensor:
     return torch.stack([angles.sin(), angles.cos()], dim=2).reshape(length, -1)[:, :dim]
 
 
+class _Product(torch.autograd.Function):
+    """A sparse matrix times vectors, with its transpose at hand for the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, matrix: torch.Tensor, transposed: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+        ctx.transposed = transposed
+        return matrix @ vectors
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, outer: torch.Tensor) -> tuple[None, None, torch.Tensor]:
+        return None, None, ctx.transposed @ outer
+
+
 class Neighbours:
-    """Rows of the item graph as bags of weighted items."""
+    """The item graph, multiplied by vectors of items."""
 
     def __init__(self, graph: ViewGraph, device: torch.device) -> None:
         self._matrix, self._device = graph.to_scipy(), device
+        self._whole = self._both_ways(self._matrix)
 
     def mean(self, items: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
-        """(n, d): sum_k A_ik e_k for each of the items, (n,)."""
-        rows = self._matrix[items.cpu().numpy()]
-        offsets, indices, weights = (
-            torch.from_numpy(a).to(self._device) for a in (rows.indptr[:-1], rows.indices, rows.data)
-        )
-        return F.embedding_bag(
-            indices.long(), vectors, offsets.long(), mode="sum", per_sample_weights=weights.to(vectors.dtype)
-        )
+        """(n, d): sum_k A_ik e_k for each of the items (n,); of few items in many only their rows are read."""
+        if _FEW * len(items) > len(vectors):
+            return F.embedding(items, _Product.apply(*self._whole, vectors))
+        product: torch.Tensor = _Product.apply(*self._both_ways(self._matrix[items.cpu().numpy()]), vectors)
+        return product
+
+    def _both_ways(self, matrix: sp.csr_array) -> tuple[torch.Tensor, torch.Tensor]:
+        return self._csr(matrix), self._csr(sp.csr_array(matrix.T))
+
+    def _csr(self, matrix: sp.csr_array) -> torch.Tensor:
+        parts = (torch.from_numpy(part) for part in (matrix.indptr, matrix.indices, matrix.data))
+        with warnings.catch_warnings():  # torch calls its CSR tensors a beta, in each process once
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
+            return torch.sparse_csr_tensor(*parts, size=matrix.shape, device=self._device, check_invariants=False)
 
 
 class MAGNNNetwork(nn.Module):
