@@ -19,7 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from prismrec.cold_placements import PLACED, NewItemScorer, PlacedSettings, Placer
-from prismrec.contenders import Measured, Trial
+from prismrec.contenders import M2GRL, VARIANTS, Measured, Trial, varied
 from prismrec.data.cold_items import ColdSplit, cold_item, validation_cold_item
 from prismrec.data.prepared import PreparedData
 from prismrec.data.schema import ITEM_VIEW, UNKNOWN, Interactions, ItemTable
@@ -33,7 +33,7 @@ from prismrec.evaluation.queries import Queries, queries_from
 from prismrec.evaluation.ranking import rank
 from prismrec.evaluation.tables import Experiment, compare
 from prismrec.evaluation.tuning import Space, replaced, tune
-from prismrec.fitting import HISTORY_LENGTHS, RECENCY_DECAYS, TUNING_QUERIES, Fitted, fit, query_space
+from prismrec.fitting import HISTORY_LENGTHS, RECENCY_DECAYS, TUNING_QUERIES, Fitted, fit_m2grl, query_space
 from prismrec.inputs import prepare_log
 from prismrec.models.baselines import RandomOrder
 from prismrec.models.baselines.category_popularity import CategoryPopularity, CategoryPopularityConfig
@@ -90,6 +90,7 @@ def run(
             raise ConfigError(f"cold_item has no contender {name!r}; there are {', '.join({**SIMPLE, **PLACED})}")
     if items is None or not settings.views:
         raise ConfigError("cold_item needs an item table and views: set data.items and [views] in the settings")
+    settings = varied(settings, VARIANTS[M2GRL])
     inner, outer = _splits(log, items, settings)
     arena = _Arena(settings, _Side.of(inner, settings), _Side.of(outer, settings))
     results: dict[str, dict[str, Results]] = {"": {}, WHOLE: {}}
@@ -277,12 +278,12 @@ class _Arena:
 
     @cached_property
     def _fitted_on_validation(self) -> Fitted:
-        return fit(self.validation.data, _without_early_stop(self.settings))
+        return fit_m2grl(self.validation.data, _without_early_stop(self.settings))
 
     @cached_property
     def _fitted_on_test(self) -> tuple[Fitted, float]:
         began = time.perf_counter()
-        return fit(self.test.data, _without_early_stop(self.settings)), time.perf_counter() - began
+        return fit_m2grl(self.test.data, _without_early_stop(self.settings)), time.perf_counter() - began
 
 
 def _view_weights(views: Iterable[str]) -> Space:

@@ -23,9 +23,20 @@ from prismrec.cluster.process_group import process_group
 from prismrec.crew_fitting import Job, identity_of_prepared, left_by_crew, train_in_crew
 from prismrec.data.engines.spark_session import ended_after_use
 from prismrec.data.prepared import PreparedData
+from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.sharded.reader import open_prepared
 from prismrec.errors import ArtifactError, ConfigError
-from prismrec.fitting import Fitted, as_run, fingerprint_of, fit, for_crew, run_identity, tuned_on_last_items
+from prismrec.fitting import (
+    AnyFitted,
+    Fitted,
+    as_encoded,
+    as_run,
+    fingerprint_of,
+    fit,
+    for_crew,
+    run_identity,
+    tuned_on_last_items,
+)
 from prismrec.inputs import keep_quarantine, prepare_log, read_tables
 from prismrec.models.m2grl.tables import SIDES
 from prismrec.retrieval.blend import QuerySettings
@@ -79,6 +90,7 @@ def train(
     refuse_foreign(path, MANIFEST)  # before hours of training, not after
     if resume and not (has_checkpoint(run_folder) or has_checkpoint(tuning_folder)):
         raise ArtifactError(f"there is no checkpoint in {run_folder}: start without --resume")
+    settings = _as_encoded(settings, progress)
     chosen = settings if start is None else settings.model_copy(update={"query": start.contents.query})
     metrics: Mapping[str, float] = {}
     with ended_after_use():  # the memory of Spark is free when the model of the bundle is trained
@@ -124,6 +136,7 @@ def train_prepared(
     """
     path = Path(path)
     refuse_foreign(path, MANIFEST)
+    settings = _as_encoded(settings, progress)
     if start is not None:
         _check_prepared_on(start, data)
     fitted = fit(
@@ -181,6 +194,13 @@ def train_under_torchrun(
     return _finish(path, contents_of(Fitted(model, data, log), settings, query, evaluation=evaluation))
 
 
+def _as_encoded(settings: Settings, progress: Progress | None) -> Settings:
+    followed, told = as_encoded(settings)
+    for line in told:
+        (progress or QuietProgress()).note(line)
+    return followed
+
+
 def _finish(path: Path, contents: BundleContents) -> Bundle:
     """Write the bundle; the checkpoints have done their work."""
     bundle = Bundle.write(path, contents)
@@ -210,7 +230,7 @@ def has_checkpoint(run_folder: Path) -> bool:
 
 
 def contents_of(
-    fitted: Fitted,
+    fitted: AnyFitted,
     settings: Settings,
     query: QuerySettings,
     metrics: Mapping[str, float] | None = None,
@@ -219,10 +239,9 @@ def contents_of(
     """What goes into the bundle of a trained model."""
     data = fitted.data
     return BundleContents(
-        vectors=fitted.model.tables(),
+        **_learned(fitted),
         vocabularies={view: data.nodes(view) for view in data.view_names},
         item_nodes={name: view.item_nodes for name, view in data.views.items()},
-        alignment=_by_view(fitted.model.alignments()),
         item_columns=data.item_columns,
         query=query,
         config=as_run(settings).model_dump(mode="json"),
@@ -233,6 +252,18 @@ def contents_of(
         evaluation=evaluation,
         training_log=fitted.log.records(),
     )
+
+
+def _learned(fitted: AnyFitted) -> dict[str, Any]:
+    """Of `BundleContents`, what the model learned."""
+    if isinstance(fitted, Fitted):
+        return {"vectors": fitted.model.tables(), "alignment": _by_view(fitted.model.alignments())}
+    encoder = fitted.model.stored()
+    return {
+        "vectors": {ITEM_VIEW: fitted.model.table()},
+        "encoder": encoder,
+        "users": fitted.data.users if encoder.knows_users else None,
+    }
 
 
 def _by_view(matrices: Mapping[str, NDArray]) -> dict[str, NDArray]:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from prismrec.config import Section, apply_overrides, build, read_toml
 from prismrec.data.bundled import bundled_paths
@@ -30,15 +30,23 @@ from prismrec.retrieval.cold_start import ColdStartSettings
 from prismrec.retrieval.index.settings import IndexSettings
 from prismrec.serving.settings import ServeSettings
 from prismrec.training.loop import TrainingSettings
+from prismrec.training.tracking import TrackingSettings
 
 _DEMO_FILE = Path(__file__).parent / "data" / "bundled" / "complete_journey.toml"
 
-_PATHS = {
+PATHS = {
     "data": ("interactions", "items", "users", "user_links"),
     "spark": ("work_folder",),
     "serving": ("home", "token_file"),
+    "tracking": ("folder",),
 }
 """Which settings of which section are paths."""
+
+NEURAL_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
+    "training": {"epochs": 100, "patience": 5, "implementation": "torch"},
+    "query": {"popularity_weight": 0.0},
+}
+"""What a file that says nothing means where `algorithm` is a model in torch: it stops early, and knows popularity."""
 
 
 class DataSettings(Section):
@@ -87,9 +95,21 @@ class Settings(Section):
     split: SplitSettings = SplitSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     baselines: BaselinesConfig = BaselinesConfig()
+    tracking: TrackingSettings = Field(
+        default=TrackingSettings(), exclude=True, description="which tool keeps the curves of training; extra tracking"
+    )
     serving: ServeSettings = Field(
         default=ServeSettings(), exclude=True, description="the service; no part of what a bundle is made of"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _defaults_of_algorithm(cls, values: Any) -> Any:
+        """What is not said has the default of the algorithm."""
+        if not isinstance(values, Mapping) or values.get("algorithm", "m2grl") == "m2grl":
+            return values
+        said = {name: values.get(name, {}) for name in NEURAL_DEFAULTS}
+        return {**values, **{n: {**NEURAL_DEFAULTS[n], **s} for n, s in said.items() if isinstance(s, Mapping)}}
 
     @field_validator("views", "user_views")
     @classmethod
@@ -115,8 +135,16 @@ def read_settings(path: str | Path, overrides: Iterable[str] = ()) -> Settings:
     Raises:
         ConfigError: the file cannot be read, or a key or value in it is wrong; one line per problem.
     """
-    values = _with_paths_from(read_toml(path), Path(path).resolve().parent)
-    return build(Settings, apply_overrides(values, overrides), str(path))
+    return build(Settings, apply_overrides(read_values(path), overrides), str(path))
+
+
+def read_values(path: str | Path) -> dict[str, Any]:
+    """What a settings file says, not yet checked, its paths in full.
+
+    Raises:
+        ConfigError: the file cannot be read, or is not TOML.
+    """
+    return _with_paths_from(read_toml(path), Path(path).resolve().parent)
 
 
 def build_settings(values: Mapping[str, Any], overrides: Iterable[str] = ()) -> Settings:
@@ -143,7 +171,7 @@ def demo_settings_text() -> str:
 def _with_paths_from(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Relative paths are meant from where the settings file lies, not from where the command was typed."""
     located = dict(values)
-    for section, keys in _PATHS.items():
+    for section, keys in PATHS.items():
         if isinstance(values.get(section), dict):
             located[section] = {**values[section], **_located(values[section], keys, folder)}
     if isinstance(values.get("data"), dict):
@@ -153,11 +181,23 @@ def _with_paths_from(values: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def _located(section: Mapping[str, Any], keys: Iterable[str], folder: Path) -> dict[str, str]:
     places = {key: section.get(key) for key in keys}
-    return {k: str(folder / place) for k, place in places.items() if isinstance(place, str) and _is_path(place)}
+    return {k: str(folder / place) for k, place in places.items() if isinstance(place, str) and is_path(place)}
 
 
-def _is_path(place: str) -> bool:
+def is_path(place: str) -> bool:
+    """Whether a place is a path, and not a URL of something."""
     return bool(place) and "://" not in place
 
 
-__all__ = ["DataSettings", "Settings", "build_settings", "demo_settings", "demo_settings_text", "read_settings"]
+__all__ = [
+    "NEURAL_DEFAULTS",
+    "PATHS",
+    "DataSettings",
+    "Settings",
+    "build_settings",
+    "demo_settings",
+    "demo_settings_text",
+    "is_path",
+    "read_settings",
+    "read_values",
+]

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from prismrec.contenders import M2GRL, VARIANTS, varied
 from prismrec.data.schema import ITEM_VIEW, Interactions, ItemTable
 from prismrec.data.sequences import Sequences
 from prismrec.data.splits import split, validation_split
@@ -20,7 +21,7 @@ from prismrec.evaluation.lists import Catalogue
 from prismrec.evaluation.protocols import Results, evaluate, pooled
 from prismrec.evaluation.queries import Queries, queries_from
 from prismrec.evaluation.tables import Comparison, Experiment, compare
-from prismrec.fitting import TUNING_QUERIES, Fitted, fit, tuned_on
+from prismrec.fitting import TUNING_QUERIES, Fitted, fit_m2grl, tuned_on
 from prismrec.inputs import prepare_log
 from prismrec.models.contract import Recommender
 from prismrec.retrieval.blend import QuerySettings
@@ -153,6 +154,7 @@ def run(
         ConfigError: there are no views, the protocol withholds items, a level is out of range, or lists are not
             measured at 20 and 50 items.
     """
+    settings = varied(settings, VARIANTS[M2GRL])
     _check(settings, levels)
     results: dict[str, list[Results]] = {}
     chosen: dict[str, list[float | None]] = {}
@@ -201,8 +203,11 @@ def _folds(log: Interactions, items: ItemTable | None, settings: Settings) -> It
             queries_from(side.queries, prepared.items, settings.evaluation.exclude_seen)
             for side, prepared in ((inner, inner_data), (outer, data))
         )
-        tuned, _ = tuned_on(inner_data, held_out, settings)
-        yield Asked(fit(inner_data, tuned), held_out, tuned.query), Asked(fit(data, tuned), queries, tuned.query)
+        tuned = tuned_on(inner_data, held_out, settings).settings
+        yield (
+            Asked(fit_m2grl(inner_data, tuned), held_out, tuned.query),
+            Asked(fit_m2grl(data, tuned), queries, tuned.query),
+        )
 
 
 def _curve(

@@ -80,7 +80,7 @@ def test_text_that_is_no_uuid_is_an_error():
 
 def test_histories_truths_and_clusters_must_be_as_many():
     one, two = Sequences.from_lists([[0]]), Sequences.from_lists([[0], [1]])
-    with pytest.raises(DataError, match="got 1 histories, 2 truths and 2 clusters"):
+    with pytest.raises(DataError, match="got 1 histories, 2 truths, 2 clusters and 2 users"):
         Queries(one, two, pa.array([1, 2]), False)
 
 

@@ -25,7 +25,10 @@ def evaluate(
         str, typer.Option(metavar="NAME,NAME,...", help="Models to compare; all of them unless given.")
     ] = "",
     ablations: Annotated[
-        bool, typer.Option("--ablations", help="Compare M2GRL with itself, one part taken away at a time.")
+        bool,
+        typer.Option(
+            "--ablations", help="Compare the model of `algorithm` with itself, one part taken away at a time."
+        ),
     ] = False,
     diversity: Annotated[
         bool, typer.Option("--diversity", help="Measure what spreading M2GRL's lists over the views gives and costs.")
@@ -45,7 +48,7 @@ def evaluate(
     """Compare models on your data: each tuned on validation data, then measured once on held-out clicks.
 
     Prints a table for all targets and one for rare ones, with bootstrap intervals and p-values against the best simple
-    baseline (with --ablations: against the whole M2GRL). What is held out is `split.protocol` in the settings; under
+    baseline (with --ablations: against the whole model). What is held out is `split.protocol` in the settings; under
     cold_item, items instead of clicks, with contenders of its own and one table among them, one in the whole catalogue.
 
     With --diversity: M2GRL's lists by score beside re-ranked ones, each control turned up on validation data for as
@@ -53,7 +56,6 @@ def evaluate(
 
     Example: `prismrec evaluate shop.toml --models popularity,item_knn,m2grl --set split.protocol=ratio`
     """
-    from prismrec.contenders import M2GRL
     from prismrec.inputs import open_tables, read_tables, reading_notes
     from prismrec.settings import read_settings
 
@@ -72,7 +74,7 @@ def evaluate(
     log, items = open_tables(settings) if _withholds_items(settings) else read_tables(settings)
     for line in reading_notes(log, items):
         say(line)
-    measured = measure(settings, log, items, names, (M2GRL,) if ablations else baselines)
+    measured = measure(settings, log, items, names, names[:1] if ablations else baselines)
     document = measured_document(measured, settings)
     keep(document, output)
     if as_json:
@@ -138,14 +140,14 @@ def _withholds_items(settings: Settings) -> bool:
 
 
 def _contenders(settings: Settings) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-    """Of the protocol: who is compared, M2GRL with parts taken away, and the simple baselines."""
+    """Of the protocol: who is compared, the model itself with parts taken away, and the simple baselines."""
     if _withholds_items(settings):
         from prismrec.cold_contenders import COLD_ABLATIONS, COLD_BASELINES, COLD_DEFAULT
 
         return COLD_DEFAULT, COLD_ABLATIONS, COLD_BASELINES
     from prismrec.contenders import ABLATIONS, BASELINES, DEFAULT
 
-    return DEFAULT, ABLATIONS, BASELINES
+    return DEFAULT, ABLATIONS[settings.algorithm], BASELINES
 
 
 @contextmanager

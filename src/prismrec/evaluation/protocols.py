@@ -27,7 +27,7 @@ from prismrec.evaluation.lists import Catalogue, coverage, exposures, gini, list
 from prismrec.evaluation.metrics import Values, metric_values
 from prismrec.evaluation.queries import Mask, Queries, distinct_truths, queries_from, rare
 from prismrec.evaluation.ranking import Ranking, rank
-from prismrec.models.contract import Recommender
+from prismrec.models.contract import Recommender, UserRecommender, scores_of
 
 ALL = "all"
 RARE = "rare"
@@ -102,7 +102,7 @@ class Results:
 
 
 def evaluate(
-    recommender: Recommender,
+    recommender: Recommender | UserRecommender,
     queries: Queries,
     settings: EvaluationSettings,
     catalogue: Catalogue,
@@ -112,7 +112,7 @@ def evaluate(
     """Score the whole catalogue for every query that has a truth, and rank it or some candidates of it.
 
     Args:
-        recommender: what to measure.
+        recommender: what to measure; one that can tell users apart is told who asks.
         queries: what to ask; those without a truth are skipped and counted.
         settings: list lengths, memory, what is rare.
         catalogue: training counts and views of the items that are ranked.
@@ -128,7 +128,8 @@ def evaluate(
     asked = np.flatnonzero(queries.truths.lengths > 0)
     if not len(asked):
         raise DataError(f"none of the {len(queries)} queries has a truth: there is nothing to measure")
-    histories, truths = queries.histories.take(asked), distinct_truths(queries.truths.take(asked))
+    histories, users = queries.histories.take(asked), queries.users[asked]
+    truths = distinct_truths(queries.truths.take(asked))
     _check_indices(histories, truths, catalogue.n_items)
     masks = _masks(queries, settings, catalogue, slices)
     n_items, places = catalogue.n_items, _places(candidates, catalogue.n_items)
@@ -141,7 +142,7 @@ def evaluate(
     for start, stop in _batches(len(asked), n_items, settings.memory_budget_mb):
         batch = histories.slice(start, stop)
         score_began = time.perf_counter()
-        scores = _checked_shape(recommender.score(batch), len(batch), n_items)
+        scores = _checked_shape(scores_of(recommender, batch, users[start:stop]), len(batch), n_items)
         score_seconds += time.perf_counter() - score_began
         excluded = batch if queries.exclude_seen else _no_items(len(batch))
         if candidates is not None:

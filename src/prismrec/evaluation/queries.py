@@ -30,6 +30,8 @@ class Queries:
         clusters: Arrow array (n_queries,): the user of each query; queries of one user are resampled together.
         exclude_seen: whether items of the history are left out of the ranking.
         left_out: what was not asked and why: reason -> count.
+        users: (n_queries,) int64: the user of each query in the training vocabulary, -1 where it lacks them; all of
+            them unless given.
     """
 
     histories: Sequences
@@ -37,21 +39,32 @@ class Queries:
     clusters: pa.Array
     exclude_seen: bool
     left_out: Mapping[str, int] = field(default_factory=dict)
+    users: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def __post_init__(self) -> None:
-        lengths = {len(self.histories), len(self.truths), len(self.clusters)}
+        if not len(self.users):
+            object.__setattr__(self, "users", np.full(len(self.truths), UNKNOWN, np.int64))
+        lengths = {len(self.histories), len(self.truths), len(self.clusters), len(self.users)}
         if len(lengths) != 1:
             raise DataError(
-                f"queries need one history, truth and cluster each, got {len(self.histories)} histories, "
-                f"{len(self.truths)} truths and {len(self.clusters)} clusters"
+                f"queries need one history, truth, cluster and user each, got {len(self.histories)} histories, "
+                f"{len(self.truths)} truths, {len(self.clusters)} clusters and {len(self.users)} users"
             )
 
     def __len__(self) -> int:
         return len(self.truths)
 
 
-def queries_from(held_out: HeldOut, vocabulary: Vocabulary, exclude_seen: bool) -> Queries:
-    """Map held-out queries to the indices of the training vocabulary.
+def queries_from(
+    held_out: HeldOut, vocabulary: Vocabulary, exclude_seen: bool, users: Vocabulary | None = None
+) -> Queries:
+    """Map held-out queries to the indices of the training vocabularies.
+
+    Args:
+        held_out: what is asked, in external ids.
+        vocabulary: of the items in training.
+        exclude_seen: whether items of the history are left out of the ranking.
+        users: those in training, for models that know them; without it all users are unknown.
 
     History items outside the vocabulary are dropped and counted; a target outside it becomes -1 and is counted by
     `evaluate`. A target that occurs twice in a query is one target.
@@ -70,12 +83,15 @@ def queries_from(held_out: HeldOut, vocabulary: Vocabulary, exclude_seen: bool) 
     codes = np.asarray(truth_ids.dictionary_encode().indices).astype(np.int64)
     kept, truth_lengths = _distinct_in_rows(codes, truth_lengths)
     truths = vocabulary.indices_of(_ids_like(truth_ids.take(pa.array(kept)), vocabulary))
+    clusters = _one_array(table[USER_ID])
+    known_users = np.zeros(0, np.int64) if users is None else users.indices_of(_ids_like(clusters, users, "user"))
     return Queries(
         histories=Sequences.from_lengths(histories[known], known_lengths),
         truths=Sequences.from_lengths(truths, truth_lengths),
-        clusters=_one_array(table[USER_ID]),
+        clusters=clusters,
         exclude_seen=exclude_seen,
         left_out={**held_out.left_out, "unknown_history_items": int(np.count_nonzero(~known))},
+        users=known_users,
     )
 
 
@@ -120,7 +136,7 @@ def _one_array(column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks()
 
 
-def _ids_like(ids: pa.Array, vocabulary: Vocabulary) -> pa.Array:
+def _ids_like(ids: pa.Array, vocabulary: Vocabulary, what: str = "item") -> pa.Array:
     """The ids in the vocabulary's own type: engines hand UUIDs over as text.
 
     Raises:
@@ -128,22 +144,22 @@ def _ids_like(ids: pa.Array, vocabulary: Vocabulary) -> pa.Array:
     """
     text = pa.types.is_string(ids.type) or pa.types.is_large_string(ids.type)
     if text and vocabulary.ids.type == UUID_TYPE:
-        return pa.array([_uuid_bytes(value) for value in ids.to_pylist()], UUID_TYPE)
+        return pa.array([_uuid_bytes(value, what) for value in ids.to_pylist()], UUID_TYPE)
     both_integers = pa.types.is_integer(ids.type) and pa.types.is_integer(vocabulary.ids.type)
     both_text = text and (pa.types.is_string(vocabulary.ids.type) or pa.types.is_large_string(vocabulary.ids.type))
     if len(ids) and not (both_integers or both_text or ids.type == vocabulary.ids.type):
         raise DataError(
-            f"the held-out item ids are {ids.type}, those of the vocabulary {vocabulary.ids.type}: split and "
+            f"the held-out {what} ids are {ids.type}, those of the vocabulary {vocabulary.ids.type}: split and "
             "vocabulary must come from the same log"
         )
     return ids
 
 
-def _uuid_bytes(text: str) -> bytes:
+def _uuid_bytes(text: str, what: str) -> bytes:
     try:
         return uuid.UUID(text).bytes
     except ValueError as error:
-        raise DataError(f"the vocabulary holds UUIDs, but the held-out item id {text!r} is not a UUID") from error
+        raise DataError(f"the vocabulary holds UUIDs, but the held-out {what} id {text!r} is not a UUID") from error
 
 
 __all__ = ["Mask", "Queries", "distinct_truths", "queries_from", "rare"]

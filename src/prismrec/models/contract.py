@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +108,7 @@ class EmbeddingModel(Protocol):
         ...
 
 
+@runtime_checkable
 class UserRecommender(Protocol):
     """Scores every item for histories of users that it may know."""
 
@@ -119,6 +120,15 @@ class UserRecommender(Protocol):
             users: (n_queries,) int64: the user of each query, -1 where unknown.
         """
         ...
+
+
+def scores_of(
+    recommender: Recommender | UserRecommender, histories: Sequences, users: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """(n_queries, n_items) float32: what a recommender says, told who asks where it can tell users apart."""
+    if isinstance(recommender, UserRecommender):
+        return recommender.score_users(histories, users)
+    return recommender.score(histories)
 
 
 class QueryEncoder(Protocol):
@@ -178,4 +188,5 @@ __all__ = [
     "TaskLoss",
     "Trainable",
     "UserRecommender",
+    "scores_of",
 ]

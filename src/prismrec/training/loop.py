@@ -48,6 +48,9 @@ class TrainingSettings(Section):
         default="cpu", description="where to compute; cuda needs implementation = torch"
     )
     implementation: Literal["numba", "torch"] = Field(default="numba", description="which kernels compute the steps")
+    precision: Literal["fp32", "bf16"] = Field(
+        default="fp32", description="of the products within a step, for models that autograd differentiates"
+    )
     patience: int = Field(default=0, ge=0, description="stop after so many epochs without better validation; 0 = never")
     validate_every: int = Field(
         default=1, ge=1, description="epochs between validations; the last epoch always has one"

@@ -31,6 +31,8 @@ class InteractionBatches:
             raise DataError("the log has no interactions to learn from")
         self._batch_size = batch_size
         self._seed = seed
+        self._epoch = -1
+        self._order = np.zeros(0, np.int64)
 
     @property
     def n_batches(self) -> int:
@@ -39,21 +41,24 @@ class InteractionBatches:
 
     def batch(self, epoch: int, number: int) -> Triples:
         """(users, positives, negatives), each (B,) int64; the last batch of an epoch may be smaller."""
-        order = np.random.default_rng([self._seed, epoch]).permutation(len(self._known))
-        chosen = self._known[order[number * self._batch_size : (number + 1) * self._batch_size]]
+        if epoch != self._epoch:  # once per epoch: shuffling takes longer than a step
+            self._epoch = epoch
+            self._order = np.random.default_rng([self._seed, epoch]).permutation(len(self._known))
+        chosen = self._known[self._order[number * self._batch_size : (number + 1) * self._batch_size]]
         users, positives = np.divmod(chosen, self._n_items)
         rng = np.random.default_rng([self._seed, epoch, number])
         return users, positives, self._unseen(users, rng)
 
     def _unseen(self, users: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         negatives = rng.integers(self._n_items, size=len(users))
+        open_places = np.arange(len(users))  # whose negative is not checked yet: ever fewer
         for _ in range(_DRAWS):
-            pairs = users * self._n_items + negatives
+            pairs = users[open_places] * self._n_items + negatives[open_places]
             places = np.minimum(np.searchsorted(self._known, pairs), len(self._known) - 1)
-            had = np.flatnonzero(self._known[places] == pairs)
-            if not len(had):
+            open_places = open_places[self._known[places] == pairs]
+            if not len(open_places):
                 break
-            negatives[had] = rng.integers(self._n_items, size=len(had))
+            negatives[open_places] = rng.integers(self._n_items, size=len(open_places))
         return negatives
 
 

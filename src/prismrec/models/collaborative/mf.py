@@ -16,6 +16,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from torch import nn
+from torch.nn.functional import embedding
 
 from prismrec.data.prepared import PreparedData
 from prismrec.models.collaborative.configs import MFConfig
@@ -61,7 +62,8 @@ class MF:
         """BPR on one batch of (user, item, other item)."""
         users, positives, negatives = (torch.from_numpy(a).to(self._device) for a in self._batches.batch(epoch, step))
         network = self.network
-        p, q_i, q_j = network.users[users], network.items[positives], network.items[negatives]
+        p = embedding(users, network.users)
+        q_i, q_j = embedding(positives, network.items), embedding(negatives, network.items)
         b_i, b_j = network.bias[positives], network.bias[negatives]
         loss = bpr((p * q_i).sum(1) + b_i, (p * q_j).sum(1) + b_j)
         squares = sum(part.square().sum() for part in (p, q_i, q_j, b_i, b_j)) / len(users)

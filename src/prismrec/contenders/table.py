@@ -1,0 +1,74 @@
+"""Who is compared: which settings make each contender, and what tuning tries for it. Literal tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prismrec.evaluation.tuning import Space
+from prismrec.fitting.query import HISTORY_LENGTHS, RECENCY_DECAYS
+from prismrec.models.algorithms import NEURAL, NeuralName
+
+M2GRL = "m2grl"
+BASELINES = ("popularity", "item_knn", "cooccurrence", "ease")
+SKIP_GRAMS = ("item2vec", "single_view")
+DEFAULT = (*BASELINES, *SKIP_GRAMS, M2GRL)
+
+_SKIP_GRAM_VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    M2GRL: {},
+    "single_view": {"views": {}},
+    "item2vec": {
+        "views": {}, "model.context": "symmetric", "model.negative_power": 0.75, "model.popularity_offset": False,
+        "query.similarity": "cosine", "query.popularity_weight": 0.0,
+    },
+    "no_alignment": {"model.alignment": False},
+    "equal_weights": {"model.task_weights": "equal"},
+    "cosine": {"query.similarity": "cosine"},
+    "symmetric": {"model.context": "symmetric"},
+    "no_popularity": {"model.popularity_offset": False, "query.popularity_weight": 0.0},
+}  # fmt: skip
+"""Every model trained by M2GRL's code. `item2vec` is the usual recipe: one view, symmetric contexts, cosine of source
+vectors."""
+
+_NEURAL_VARIANTS: Mapping[str, tuple[NeuralName, Mapping[str, Any]]] = {}
+"""Neural models with a part taken away: which model, and what of its own settings changes."""
+
+VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    **{name: {"algorithm": M2GRL, **changes} for name, changes in _SKIP_GRAM_VARIANTS.items()},
+    **{name: {"algorithm": name} for name in NEURAL},
+    **{
+        name: {"algorithm": model, **{f"models.{model}.{field}": value for field, value in changes.items()}}
+        for name, (model, changes) in _NEURAL_VARIANTS.items()
+    },
+}
+"""Every contender that is trained in epochs: what it changes in the settings."""
+
+ABLATIONS: Mapping[str, Sequence[str]] = {
+    M2GRL: (M2GRL, "no_alignment", "equal_weights", "cosine", "symmetric", "no_popularity", "single_view"),
+    **{name: (name, *(v for v, (model, _) in _NEURAL_VARIANTS.items() if model == name)) for name in NEURAL},
+}
+"""Of each algorithm: itself, and itself with one part taken away."""
+
+_HISTORY: Space = {"recency_decay": RECENCY_DECAYS, "history_length": HISTORY_LENGTHS}
+_PRIORS: Space = {
+    "popularity_weight": (0.0, 0.01, 0.03, 0.1, 0.3),
+    "repeat_weight": (-1.0, -0.1, 0.0, 0.1, 0.3, 1.0, 3.0),
+}
+
+SPACES: Mapping[str, Space] = {
+    "random": {},
+    "popularity": {"repeat_weight": (0.0, 1.0, 10.0, 100.0), **_HISTORY},
+    "item_knn": {
+        "neighbours": (50, 200, 1000), "shrinkage": (0.0, 10.0, 50.0), "weighting": ("none", "tfidf", "bm25"),
+        **_HISTORY, **_PRIORS,
+    },
+    "cooccurrence": {
+        "pairs.window": (2, 5, 10, 20), "pairs.direction": ("forward", "symmetric"),
+        "normalisation": ("cosine", "conditional"), "target_exponent": (0.1, 0.3, 0.5), "shrinkage": (0.0, 10.0, 40.0),
+        **_HISTORY, **_PRIORS,
+    },
+    "ease": {"regularisation": (50.0, 200.0, 500.0, 1500.0), **_HISTORY, **_PRIORS},
+}  # fmt: skip
+"""What tuning tries for each baseline; `repeat_weight` only where seen items are ranked."""
+
+__all__ = ["ABLATIONS", "BASELINES", "DEFAULT", "M2GRL", "SPACES", "VARIANTS"]

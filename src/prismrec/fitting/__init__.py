@@ -1,0 +1,179 @@
+"""Prepared data become a trained model, and held-out queries the settings that it is asked with.
+
+`fit` trains what `algorithm` names: M2GRL (`m2grl`) or a model in torch (`neural`). `tune_query` then chooses on
+validation queries how it is asked (`query`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from prismrec.crew_fitting import fingerprint_of
+from prismrec.data.prepared import PreparedData
+from prismrec.data.schema import Interactions, ItemTable
+from prismrec.data.splits import SplitSettings, next_item
+from prismrec.evaluation.queries import Queries, queries_from
+from prismrec.evaluation.tuning import Tuned
+from prismrec.fitting.fitted import AnyFitted, Fitted, FittedEncoder
+from prismrec.fitting.m2grl import as_run, fit_m2grl, for_crew, run_identity
+from prismrec.fitting.neural import as_encoded, fit_neural
+from prismrec.fitting.query import HISTORY_LENGTHS, RECENCY_DECAYS, query_space, tune_query
+from prismrec.fitting.validation import TUNING_QUERIES, validation_metrics, validation_score
+from prismrec.inputs import prepare_log
+from prismrec.retrieval.blend import QuerySettings
+from prismrec.retrieval.bundle import Bundle
+from prismrec.settings import Settings
+from prismrec.training.log import TrainingLog
+from prismrec.training.progress import Progress, QuietProgress
+
+
+class Chosen(NamedTuple):
+    """What a model that never saw the answers of the validation queries chose on them.
+
+    Attributes:
+        settings: for training on everything: the query, and with early stopping the epochs that were best.
+        score: the `validation_score` under these settings.
+        log: of that model's training.
+    """
+
+    settings: Settings
+    score: float
+    log: TrainingLog
+
+
+def fit(
+    data: PreparedData,
+    settings: Settings,
+    *,
+    start: Bundle | None = None,
+    validation: Queries | None = None,
+    run_folder: Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+    prepared: Path | None = None,
+) -> AnyFitted:
+    """Train the model of `settings.algorithm` on prepared data.
+
+    Args:
+        data: what it learns from.
+        settings: of the model and its training.
+        start: warm start: what this bundle knows of ids that `data` share with it is carried over.
+        validation: queries for early stopping (`training.patience`), from data that are not trained on.
+        run_folder: where checkpoints lie; None keeps none.
+        resume: go on from the checkpoint in `run_folder`.
+        progress: who watches.
+        prepared: the folder that `data` were read from, where there is one: several processes then read it too.
+
+    Raises:
+        TrainingError: something stopped being finite.
+        ConfigError: `patience` without validation queries, or settings that contradict each other.
+        ResourceError: the machine has too little memory or disk for the tables.
+        CrewError: a process was lost more often than `sharding.restarts`.
+        MissingExtraError: the model needs torch, which is not installed.
+    """
+    progress = progress or QuietProgress()
+    if settings.algorithm != "m2grl":
+        return fit_neural(
+            data, settings, start=start, validation=validation, run_folder=run_folder, resume=resume, progress=progress
+        )
+    return fit_m2grl(
+        data, settings, start=start, validation=validation, run_folder=run_folder, resume=resume, progress=progress,
+        prepared=prepared,
+    )  # fmt: skip
+
+
+def tuned_on_last_items(
+    log: Interactions,
+    items: ItemTable | None,
+    settings: Settings,
+    start: Bundle | None = None,
+    *,
+    run_folder: Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> tuple[Settings, dict[str, float]]:
+    """The settings with a query chosen on the last item of up to 2,000 users, by a model that never saw those items.
+
+    With early stopping also with the number of epochs after which that model was best.
+
+    The other arguments are those of `train` and `fit`.
+
+    Returns:
+        the settings, and what that model reached on these queries: `validation_HR@10`, `validation_NDCG@10`, ... A
+        little flattering, since the query was chosen on them; good for noticing that a training went wrong.
+    """
+    inner = next(next_item(log, SplitSettings(max_queries=TUNING_QUERIES, min_history=2, seed=settings.training.seed)))
+    data = prepare_log(inner.train, items, settings, start)
+    queries = queries_from(inner.queries, data.items, settings.evaluation.exclude_seen, data.users)
+    fitted, tuned = _fitted_and_tuned(
+        data, queries, settings, start, run_folder=run_folder, resume=resume, progress=progress
+    )
+    metrics = validation_metrics(fitted.scorer(tuned.settings), queries, data, settings.evaluation)
+    return settled(settings.model_copy(update={"query": tuned.settings}), fitted.log), metrics
+
+
+def tuned_on(
+    data: PreparedData,
+    queries: Queries,
+    settings: Settings,
+    start: Bundle | None = None,
+    *,
+    run_folder: Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
+) -> Chosen:
+    """Fit on data that lack the answers of `queries`, and choose settings on these."""
+    fitted, tuned = _fitted_and_tuned(
+        data, queries, settings, start, run_folder=run_folder, resume=resume, progress=progress
+    )
+    return Chosen(settled(settings.model_copy(update={"query": tuned.settings}), fitted.log), tuned.score, fitted.log)
+
+
+def _fitted_and_tuned(
+    data: PreparedData,
+    queries: Queries,
+    settings: Settings,
+    start: Bundle | None,
+    *,
+    run_folder: Path | None,
+    resume: bool,
+    progress: Progress | None,
+) -> tuple[AnyFitted, Tuned[QuerySettings]]:
+    validation = queries if settings.training.patience else None
+    fitted = fit(
+        data, settings, start=start, validation=validation, run_folder=run_folder, resume=resume, progress=progress
+    )
+    return fitted, tune_query(fitted, queries, settings.query)
+
+
+def settled(settings: Settings, log: TrainingLog) -> Settings:
+    """Settings for training on everything, where nothing is held out to stop by: the epochs that `log` kept."""
+    if not settings.training.patience:
+        return settings
+    training = settings.training.model_copy(update={"epochs": log.kept_epoch, "patience": 0})
+    return settings.model_copy(update={"training": training})
+
+
+__all__ = [
+    "HISTORY_LENGTHS",
+    "RECENCY_DECAYS",
+    "TUNING_QUERIES",
+    "AnyFitted",
+    "Chosen",
+    "Fitted",
+    "FittedEncoder",
+    "as_encoded",
+    "as_run",
+    "fingerprint_of",
+    "fit",
+    "fit_m2grl",
+    "for_crew",
+    "query_space",
+    "run_identity",
+    "settled",
+    "tune_query",
+    "tuned_on",
+    "tuned_on_last_items",
+    "validation_score",
+]

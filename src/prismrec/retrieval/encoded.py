@@ -1,0 +1,118 @@
+"""Query vectors of an encoder to item scores: prior and repeats are added as for vectors of views.
+
+    score(i) = q . target(i) + w_pop prior(i) + w_repeat sum_{h: item_h = i} g^age(h)        q = encode(h, user)
+
+prior, w_pop, w_repeat, g and `history_length` are those of `blend`, and so is the answer to a query of which nothing
+is known, neither user nor history: popularity alone, with weight 1. What an encoder reads of a history is its own
+business; `history_length` and `recency_decay` shape the repeat bonus only.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from prismrec.data.schema import ITEM_VIEW, UNKNOWN
+from prismrec.data.sequences import Sequences
+from prismrec.errors import ConfigError, DataError
+from prismrec.models.contract import QueryEncoder
+from prismrec.models.history import query_matrix
+from prismrec.retrieval.blend import QuerySettings, popularity_prior
+
+_OF_VIEWS = {"view_weights": {ITEM_VIEW: 1.0}, "similarity": "source_target"}
+
+
+class EncodedScorer:
+    """Scores the whole catalogue for a batch of queries; a `models.contract.UserRecommender`.
+
+    The cost of a batch is the encoder's, and one float32 matrix product (B, dim) x (dim, n_items).
+    """
+
+    def __init__(
+        self,
+        encoder: QueryEncoder,
+        targets: NDArray[np.float32],
+        item_counts: ArrayLike,
+        settings: QuerySettings | None = None,
+    ) -> None:
+        """Bind encoder and vectors; nothing is copied.
+
+        Args:
+            encoder: makes query vectors.
+            targets: (n_items, dim) float32: what they are multiplied by.
+            item_counts: (n_items,) how often each item occurred in training.
+            settings: what is added to the products; where None, nothing.
+
+        Raises:
+            DataError: targets and counts disagree about the number of items.
+            ConfigError: the settings ask for what an encoder cannot do.
+        """
+        self.settings = settings or QuerySettings(popularity_weight=0.0)
+        self.prior = popularity_prior(item_counts)
+        self.targets = targets
+        self._encoder = encoder
+        if len(targets) != len(self.prior):
+            raise DataError(f"there are targets of {len(targets)} items, but counts of {len(self.prior)}")
+        check_encoded(self.settings)
+
+    @property
+    def n_items(self) -> int:
+        """How many items are scored."""
+        return len(self.prior)
+
+    def with_settings(self, settings: QuerySettings) -> EncodedScorer:
+        """The same encoder and vectors, shared and not copied, asked with other settings.
+
+        Raises:
+            ConfigError: the settings ask for what an encoder cannot do.
+        """
+        check_encoded(settings)
+        other = copy.copy(self)
+        other.settings = settings
+        return other
+
+    def score(self, histories: Sequences) -> NDArray[np.float32]:
+        """(n_queries, n_items) float32: what users that nobody knows are answered."""
+        return self.score_users(histories, np.full(len(histories), UNKNOWN, np.int64))
+
+    def score_users(self, histories: Sequences, users: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Score the whole catalogue, see `UserRecommender`.
+
+        Returns:
+            (n_queries, n_items) float32, higher is better.
+        """
+        vectors = self._encoder.encode(histories, users)
+        scores: NDArray[np.float32] = vectors @ self.targets.T
+        nothing_known = (histories.lengths == 0) & (users == UNKNOWN)
+        prior_weights = np.where(nothing_known, 1.0, self.settings.popularity_weight).astype(np.float32)
+        if prior_weights.any():
+            scores += np.outer(prior_weights, self.prior)
+        if self.settings.repeat_weight:
+            bonus = (query_matrix(histories, self.n_items, self.settings) * self.settings.repeat_weight).tocoo()
+            scores[bonus.row, bonus.col] += bonus.data
+        return scores
+
+
+def check_encoded(settings: QuerySettings) -> None:
+    """Refuse settings of a query that only mixtures of the vectors of views can follow.
+
+    Raises:
+        ConfigError: names the setting and what to do.
+    """
+    ours = encoded_query(settings)
+    for name in _OF_VIEWS:
+        if getattr(settings, name) != getattr(ours, name):
+            raise ConfigError(
+                f"query.{name} = {getattr(settings, name)!r} is for models whose queries mix vectors of views; "
+                f"this one encodes the query whole: leave it out, or set it to {getattr(ours, name)!r}"
+            )
+
+
+def encoded_query(settings: QuerySettings) -> QuerySettings:
+    """The settings without what only mixtures of the vectors of views can follow."""
+    return settings.model_copy(update=_OF_VIEWS)
+
+
+__all__ = ["EncodedScorer", "check_encoded", "encoded_query"]
