@@ -24,9 +24,9 @@ def distinct(table, column):
     return pc.count_distinct(table[column]).as_py()
 
 
-def test_the_catalog_lists_five_data_sets_each_with_terms_and_source():
+def test_the_catalog_lists_its_data_sets_each_with_terms_and_source():
     assert [data_set.name for data_set in available()] == [
-        "complete-journey", "online-retail", "movielens-1m", "lastfm-hetrec", "amazon-cds",
+        "complete-journey", "online-retail", "movielens-1m", "movielens-1m-graph", "lastfm-hetrec", "amazon-cds",
     ]  # fmt: skip
     for data_set in available():
         assert data_set.licence
@@ -127,14 +127,18 @@ def test_movielens_has_the_known_counts_and_keeps_the_order_of_every_user(tmp_pa
     settings = tomllib.loads(result.settings.read_text())
     assert settings["data"]["timestamp_unit"] == "s"
     assert settings["views"] == {"genre": "genres", "director": "directors", "year": "year"}
+    assert settings["user_views"]["area"] == {"column": "zip_code", "prefix": 3}
 
 
 def test_lastfm_has_the_known_counts(tmp_path):
     result = get("lastfm-hetrec", tmp_path / "fm", from_path=source("lastfm-hetrec"))
-    clicks, items, users = (pq.read_table(result.folder / f"{name}.parquet") for name in ("clicks", "items", "users"))
+    clicks, items, links = (
+        pq.read_table(result.folder / f"{name}.parquet") for name in ("clicks", "items", "user_links")
+    )
     assert (clicks.num_rows, distinct(clicks, "user_id"), distinct(clicks, "artist_id")) == (92_834, 1892, 17_632)
     assert items.num_rows == 17_632
-    assert sum(len(friends) for friends in users["friends"].to_pylist()) == 25_434
+    assert links.num_rows == 25_434
+    assert not (result.folder / "users.parquet").exists()
     assert result.notes[0] == "Read 186,479 tag assignments and 25,434 friend rows."
     names = dict(zip(items["artist_id"].to_pylist(), items["name"].to_pylist(), strict=True))
     assert names[1686] == '"Weird Al" Yankovic'  # quotation marks are part of the name

@@ -15,7 +15,7 @@ def folder(tmp_path):
     )
     (tmp_path / "user_artists.dat").write_text("userID\tartistID\tweight\n2\t11\t900\n2\t10\t50\n1\t10\t7\n")
     (tmp_path / "user_friends.dat").write_text("userID\tfriendID\n2\t1\n1\t2\n2\t9\n")
-    rows = [(1, 10, 1), (2, 10, 1), (1, 10, 3), (1, 10, 2)]
+    rows = [(1, 10, 1), (2, 10, 1), (3, 10, 1), (1, 10, 3), (2, 10, 3), (1, 10, 2), (3, 10, 2), (1, 11, 1)]
     text = "".join(f"{user}\t{artist}\t{tag}\t1\t4\t1956\n" for user, artist, tag in rows)
     (tmp_path / "user_taggedartists.dat").write_text("userID\tartistID\ttagID\tday\tmonth\tyear\n" + text)
     return tmp_path
@@ -40,8 +40,22 @@ def test_an_artist_keeps_only_its_most_given_tags(folder, monkeypatch):
     assert lastfm.read(folder).items["tags"][0].as_py() == ["rock"]
 
 
-def test_users_have_their_friends(folder):
-    assert lastfm.read(folder).users.to_pylist() == [{"user_id": 1, "friends": [2]}, {"user_id": 2, "friends": [1, 9]}]
+def test_a_tag_of_one_user_alone_never_reaches_the_item_table(folder):
+    before = lastfm.read(folder).items
+    with open(folder / "user_taggedartists.dat", "a") as file:
+        file.write("3\t11\t2\t1\t4\t2009\n")  # user 3 tags an artist whom nobody else gave this tag
+    assert lastfm.read(folder).items.equals(before)
+    with open(folder / "user_taggedartists.dat", "a") as file:
+        file.write("2\t11\t2\t1\t4\t2009\n")
+    assert lastfm.read(folder).items["tags"][1].as_py() == ["tropicália"]
+
+
+def test_friends_are_links_as_the_source_has_them_and_nothing_else_is_known_of_users(folder):
+    tables = lastfm.read(folder)
+    assert tables.user_links.to_pylist() == [
+        {"user_id": 2, "friend_id": 1}, {"user_id": 1, "friend_id": 2}, {"user_id": 2, "friend_id": 9},
+    ]  # fmt: skip
+    assert tables.users is None
 
 
 def test_a_row_in_another_form_is_named(folder):

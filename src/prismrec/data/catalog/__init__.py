@@ -3,8 +3,8 @@
     get("movielens-1m", Path("ml"))                                  # downloads, where there is a network
     get("movielens-1m", Path("ml"), from_path=Path("ml-1m.zip"))     # imports what is at hand
 
-`get` writes `clicks.parquet`, `items.parquet` (and `users.parquet` where the source knows its users), a ready
-`prismrec.toml`, and `SOURCE.md` with the terms and with what was left out.
+`get` writes `clicks.parquet`, `items.parquet` (`users.parquet` where the source knows its users, `user_links.parquet`
+where it knows who belongs together), a ready `prismrec.toml`, and `SOURCE.md` with the terms and what was left out.
 """
 
 from __future__ import annotations
@@ -109,27 +109,44 @@ def _read(data_set: DataSet, source: Path) -> Tables:
 
 
 def _write(data_set: DataSet, tables: Tables, folder: Path) -> None:
-    for name, table in (("clicks", tables.clicks), ("items", tables.items), ("users", tables.users)):
-        if table is not None:
-            pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+    for name, table in _optional(tables).items():
+        pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+    for name, table in (("clicks", tables.clicks), ("items", tables.items)):
+        pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
     (folder / "prismrec.toml").write_text(settings_text(data_set, tables), encoding="utf-8")
     (folder / "SOURCE.md").write_text(_source_text(data_set, tables), encoding="utf-8")
+
+
+def _optional(tables: Tables) -> dict[str, pa.Table]:
+    """The tables that not every source has, by the name of their file, which is that of their setting."""
+    found = {"users": tables.users, "user_links": tables.user_links}
+    return {name: table for name, table in found.items() if table is not None}
 
 
 def settings_text(data_set: DataSet, tables: Tables) -> str:
     """The settings file of an import; views whose column the source lacked are left out."""
     columns = data_set.columns.model_dump(exclude_defaults=True)
     views = {view: column for view, column in data_set.views.items() if column in tables.items.column_names}
-    data = {"interactions": "clicks.parquet", "items": "items.parquet", "timestamp_unit": data_set.time_unit}
+    user_views = data_set.user_views if tables.users is not None else {}
+    named = {name: f"{name}.parquet" for name in _optional(tables) if name != "users" or user_views}
+    data = {"interactions": "clicks.parquet", "items": "items.parquet", **named, "timestamp_unit": data_set.time_unit}
     if data_set.time_unit == "auto":
         del data["timestamp_unit"]
-    sections = (("data", data), ("data.columns", columns), ("views", views), *data_set.settings.items())
-    parts = [_section(name, values) for name, values in sections]
+    sections: list[tuple[str, Mapping[str, Any]]] = [("data", data), ("data.columns", columns), ("views", views)]
+    if user_views:
+        sections.append(("user_views", user_views))
+    parts = [_section(name, values) for name, values in (*sections, *data_set.settings.items())]
     return f"# {data_set.name}: {data_set.content}\n\n" + "\n".join(parts)
 
 
 def _section(name: str, values: Mapping[str, Any]) -> str:
-    return f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    return f"[{name}]\n" + "".join(f"{key} = {_toml(value)}\n" for key, value in values.items())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+    return json.dumps(value)
 
 
 def _source_text(data_set: DataSet, tables: Tables) -> str:

@@ -39,12 +39,14 @@ class Tables:
         items: one row per item: its id, a `name` where the source has one, and side columns; lists where multi-valued.
         users: one row per user, where the source says something of them.
         notes: what was read and what was left out, one sentence each.
+        user_links: two columns of user ids, where the source says who belongs together.
     """
 
     clicks: pa.Table
     items: pa.Table
     users: pa.Table | None = None
     notes: tuple[str, ...] = ()
+    user_links: pa.Table | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,7 @@ class DataSet:
         read: makes the canonical tables from a folder with these files.
         columns: which column of `clicks` is what.
         views: view name to column of `items`; those whose column the import lacks are left out of the settings.
+        user_views: user view to column of `users`, or to the settings of the view.
         downloads: what `get` fetches; empty where the source offers nothing that can be read directly.
         time_unit: unit of the time column, as `read_interactions` knows them; "order" where there is no clock.
         settings: further sections of its settings file, chosen on validation data.
@@ -76,6 +79,7 @@ class DataSet:
     read: Callable[[Path], Tables]
     columns: InteractionColumns
     views: Mapping[str, str] = field(default_factory=dict)
+    user_views: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
     downloads: tuple[Download, ...] = ()
     time_unit: str = "auto"
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -4,6 +4,9 @@ Reads the official archive's `ratings.dat`, `movies.dat`, `users.dat`. Instead o
 with a column `pos` (0-based place in the user's own time order) is taken: that order is then kept exactly, also where
 several ratings share a second. `movies_extrainfos.dat` (id::title::year::rate::release::genres::director::writer::
 actors::plot::poster), published with several knowledge-aware models, adds directors and actors.
+
+Nothing of the side information comes from the ratings: genres, directors and actors are facts of a movie; age,
+occupation and zip code are what a user said when signing up. The ratings that the extra file quotes are left out.
 """
 
 from __future__ import annotations
@@ -37,7 +40,7 @@ def read(folder: Path) -> Tables:
         notes = ("No movies_extrainfos.dat: the items have genres and year, but no directors and actors.",)
     else:
         movies = _with_people(movies, extra)
-    return Tables(_read_clicks(folder), movies, _read_users(find_file(folder, "users.dat")), notes)
+    return Tables(_read_clicks(folder), movies, _read_users(find_file(folder, "users.dat")), notes=notes)
 
 
 def _read_clicks(folder: Path) -> pa.Table:

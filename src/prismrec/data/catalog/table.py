@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from prismrec.data.catalog import amazon, complete_journey, lastfm, movielens, online_retail
 from prismrec.data.catalog.dataset import DataSet, Download
 from prismrec.data.schema import InteractionColumns
@@ -9,6 +11,42 @@ from prismrec.data.schema import InteractionColumns
 _HGN = (
     "https://raw.githubusercontent.com/allenjack/HGN/fa155185da89981e066ab81760d803707df53b6b/data/dataset/Amazon/CDs/"
 )
+
+_MOVIELENS = DataSet(
+    name="movielens-1m",
+    content="movie ratings, 2000 to 2003: 6,040 users, 3,706 rated movies, 1,000,209 ratings",
+    licence="research only, no redistribution, no commercial use (GroupLens)",
+    may_ship=False,
+    page="https://grouplens.org/datasets/movielens/1m/",
+    files=movielens.FILES,
+    read=movielens.read,
+    columns=InteractionColumns(user="user_id", item="movie_id", time="timestamp", rating="rating"),
+    views={"genre": "genres", "director": "directors", "year": "year"},
+    user_views={"age": "age_from", "occupation": "occupation", "area": {"column": "zip_code", "prefix": 3}},
+    settings={
+        "model": {"sequences": "histories", "embedding_dim": 128},
+        "training": {"epochs": 16, "learning_rate": 0.2},
+        "query": {"history_length": 30, "recency_decay": 0.7},
+        "query.view_weights": {"item": 1.5},
+        "split": {"history": "user", "max_queries": 10_000},
+        "evaluation": {"exclude_seen": True},
+    },
+    downloads=(
+        Download(
+            "https://files.grouplens.org/datasets/movielens/ml-1m.zip",
+            "ml-1m.zip",
+            "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
+            5_917_549,
+        ),
+    ),
+    time_unit="s",
+)
+
+_GRAPH_PROTOCOL = {
+    "split": {"protocol": "kfold", "n_folds": 5},
+    "evaluation": {"exclude_seen": True, "ks": [5, 10, 20]},
+}
+"""As models of the whole graph are compared: random folds, 80 % of the rows for training."""
 
 DATA_SETS = (
     DataSet(
@@ -58,33 +96,13 @@ DATA_SETS = (
             ),
         ),
     ),
-    DataSet(
-        name="movielens-1m",
-        content="movie ratings, 2000 to 2003: 6,040 users, 3,706 rated movies, 1,000,209 ratings",
-        licence="research only, no redistribution, no commercial use (GroupLens)",
-        may_ship=False,
-        page="https://grouplens.org/datasets/movielens/1m/",
-        files=movielens.FILES,
-        read=movielens.read,
-        columns=InteractionColumns(user="user_id", item="movie_id", time="timestamp", rating="rating"),
-        views={"genre": "genres", "director": "directors", "year": "year"},
-        settings={
-            "model": {"sequences": "histories", "embedding_dim": 128},
-            "training": {"epochs": 16, "learning_rate": 0.2},
-            "query": {"history_length": 30, "recency_decay": 0.7},
-            "query.view_weights": {"item": 1.5},
-            "split": {"history": "user", "max_queries": 10_000},
-            "evaluation": {"exclude_seen": True},
-        },
-        downloads=(
-            Download(
-                "https://files.grouplens.org/datasets/movielens/ml-1m.zip",
-                "ml-1m.zip",
-                "a6898adb50b9ca05aa231689da44c217cb524e7ebd39d264c56e2832f2c54e20",
-                5_917_549,
-            ),
-        ),
-        time_unit="s",
+    _MOVIELENS,
+    replace(
+        _MOVIELENS,
+        name="movielens-1m-graph",
+        content="the same ratings in random folds, with all that is known of users and movies as nodes",
+        views={"genre": "genres", "director": "directors", "actor": "actors"},
+        settings=_GRAPH_PROTOCOL,
     ),
     DataSet(
         name="lastfm-hetrec",
@@ -96,6 +114,7 @@ DATA_SETS = (
         read=lastfm.read,
         columns=InteractionColumns(user="user_id", item="artist_id", time="source_order"),
         views={"tag": "tags"},
+        settings=_GRAPH_PROTOCOL,
         downloads=(
             Download(
                 "https://files.grouplens.org/datasets/hetrec2011/hetrec2011-lastfm-2k.zip",
@@ -114,6 +133,11 @@ DATA_SETS = (
         files=amazon.FILES,
         read=amazon.read,
         columns=InteractionColumns(user="user_id", item="item_id", time="position"),
+        settings={
+            "model": {"sequences": "histories"},
+            "split": {"protocol": "ratio"},
+            "evaluation": {"exclude_seen": True},
+        },
         downloads=tuple(Download(_HGN + name, name) for name in amazon.FILES),
         time_unit="order",
     ),
