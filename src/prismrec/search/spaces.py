@@ -1,0 +1,138 @@
+"""What `prismrec tune` may change: one literal table per algorithm, side by side.
+
+Ranges are as wide as published settings of each model go, and about as many knobs for each: a search is fair only where
+its spaces are. How a query is asked (view weights, recency, priors) is not among them: it is chosen for every candidate
+by `fitting.tuned_on`, and how long to train by early stopping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from prismrec.config import Section
+from prismrec.errors import ConfigError
+from prismrec.models.algorithms import Algorithm
+
+
+@dataclass(frozen=True)
+class Real:
+    """Any number between two, both included; with `log`, each order of magnitude is as likely."""
+
+    low: float
+    high: float
+    log: bool = False
+
+    def with_value(self, value: Any) -> Real:
+        """The same, wide enough for `value`; as it is where a logarithm cannot reach it."""
+        if self.log and value <= 0:
+            return self
+        return replace(self, low=min(self.low, float(value)), high=max(self.high, float(value)))
+
+    def holds(self, value: Any) -> bool:
+        """Whether the value lies in the range."""
+        return bool(self.low <= value <= self.high)
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Any whole number between two, both included; with `log`, each order of magnitude is as likely."""
+
+    low: int
+    high: int
+    log: bool = False
+
+    def with_value(self, value: Any) -> Whole:
+        """The same, wide enough for `value`; as it is where a logarithm cannot reach it."""
+        if self.log and value <= 0:
+            return self
+        return replace(self, low=min(self.low, int(value)), high=max(self.high, int(value)))
+
+    def holds(self, value: Any) -> bool:
+        """Whether the value lies in the range."""
+        return bool(self.low <= value <= self.high)
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """One of some values, none nearer to another: numbers, words, true and false."""
+
+    values: tuple[float | int | str | bool, ...]
+
+    def with_value(self, value: Any) -> OneOf:
+        """The same, with `value` among them."""
+        return self if self.holds(value) else OneOf((*self.values, value))
+
+    def holds(self, value: Any) -> bool:
+        """Whether the value is one of them."""
+        return value in self.values
+
+
+Knob = Real | Whole | OneOf
+SearchSpace = Mapping[str, Knob]
+"""Field of the settings, such as `models.sasrec.dropout` -> what to try for it."""
+
+_DIM = OneOf((32, 64, 128))
+_RATE = Real(3e-4, 2e-2, log=True)
+_L2 = OneOf((0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2))
+_DROPOUT = Real(0.0, 0.6)
+_BATCH = OneOf((1024, 2048, 4096, 8192))
+
+_PLACES: SearchSpace = {
+    "embedding_dim": _DIM,
+    "learning_rate": _RATE,
+    "dropout": _DROPOUT,
+    "max_length": OneOf((50, 100, 200)),
+}
+_PAIRS: SearchSpace = {"embedding_dim": _DIM, "learning_rate": _RATE, "batch_size": _BATCH, "l2": _L2}
+
+SPACES: Mapping[Algorithm, SearchSpace] = {
+    "m2grl": {
+        "training.learning_rate": Real(0.02, 0.6, log=True),
+        "model.embedding_dim": _DIM,
+        "model.window": Whole(2, 20, log=True),
+        "model.context": OneOf(("forward", "symmetric")),
+        "model.negatives": Whole(5, 20, log=True),
+        "model.negative_power": Real(0.0, 1.0),
+    },
+    "mf": _PAIRS,
+    "lightgcn": {**_PAIRS, "n_layers": Whole(1, 4)},
+    "sasrec": {**_PLACES, "n_blocks": Whole(1, 3), "n_heads": OneOf((1, 2, 4))},
+    "gru4rec": {**_PLACES, "hidden_dim": OneOf((64, 128, 256)), "n_layers": Whole(1, 2)},
+    "hgn": {**_PAIRS, "window": Whole(3, 10), "targets": Whole(1, 5), "pooling": OneOf(("mean", "max"))},
+}  # fmt: skip
+"""Of every algorithm; names without a dot are fields of its own section `[models.<algorithm>]`."""
+
+
+def search_space(settings: Section, algorithm: Algorithm, only: tuple[str, ...] = ()) -> dict[str, Knob]:
+    """The table of an algorithm under full names, wide enough for the values that the settings have now.
+
+    Args:
+        settings: the whole settings file.
+        algorithm: whose table.
+        only: fields to search, named as in the table or in full; all of them where empty.
+
+    Raises:
+        ConfigError: `only` names a field that the table lacks.
+    """
+    table = SPACES[algorithm]
+    named = {name if "." in name else f"models.{algorithm}.{name}": knob for name, knob in table.items()}
+    chosen = [name if "." in name else f"models.{algorithm}.{name}" for name in only]
+    unknown = [name for name in chosen if name not in named]
+    if unknown:
+        raise ConfigError(f"there is nothing to try for {unknown[0]!r} of {algorithm}; there is {', '.join(table)}")
+    return {
+        name: knob.with_value(value_of(settings, name)) for name, knob in named.items() if not only or name in chosen
+    }
+
+
+def value_of(settings: Section, field: str) -> Any:
+    """The value of `section.field`, however deep."""
+    value: Any = settings
+    for name in field.split("."):
+        value = getattr(value, name)
+    return value
+
+
+__all__ = ["SPACES", "Knob", "OneOf", "Real", "SearchSpace", "Whole", "search_space", "value_of"]
