@@ -6,7 +6,7 @@ import pytest
 
 from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
-from prismrec.models.contract import EmbeddingTable
+from prismrec.models.contract import EmbeddingTable, StoredEncoder
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle, BundleContents
 
@@ -47,6 +47,20 @@ def make_contents(seed: int = 7, **changes) -> BundleContents:
     return BundleContents(**{**contents, **changes})
 
 
+def make_encoded_contents(**changes) -> BundleContents:
+    """The same shop by a model with a vector per user: item vectors alone, side views as nodes and ids."""
+    plain, rng = make_contents(), np.random.default_rng(11)
+    tables = {"users": rng.normal(size=(3, 6)).astype(np.float32), "sources": plain.vectors["item"].source}
+    ours = {
+        "vectors": {"item": plain.vectors["item"]},
+        "alignment": {},
+        "query": QuerySettings(popularity_weight=0.0),
+        "encoder": StoredEncoder("mf", {}, tables, knows_users=True),
+        "users": Vocabulary.from_ids(["ann", "bob", "carol"]),
+    }
+    return make_contents(**{**ours, **changes})
+
+
 @pytest.fixture
 def contents() -> BundleContents:
     return make_contents()
@@ -61,3 +75,9 @@ def bundle(tmp_path, contents) -> Bundle:
 def make():
     """`make_contents`, for tests that want other contents."""
     return make_contents
+
+
+@pytest.fixture(scope="session")
+def make_encoded():
+    """`make_encoded_contents`: contents of a model that encodes its queries."""
+    return make_encoded_contents

@@ -20,7 +20,7 @@ from prismrec.data.arrow_files import map_table, write_table
 from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ArtifactError, ConfigError, DataError
-from prismrec.models.contract import EmbeddingTable, StoredEncoder
+from prismrec.models.contract import EmbeddingTable
 from prismrec.retrieval.blend import MultiViewScorer, QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.bundle_files import BundleContents, read_bundle, read_index, write_bundle
@@ -415,25 +415,8 @@ def test_a_copied_bundle_opens_anywhere(bundle, tmp_path):
 # ---- with an encoder ----
 
 
-def with_encoder(make, **changes) -> BundleContents:
-    """Contents of a model that encodes queries: item vectors alone, side views as nodes and ids, three users."""
-    plain = make()
-    tables = {"users": np.ones((3, 6), np.float32), "sources": plain.vectors["item"].source}
-    return dataclasses.replace(
-        plain,
-        **{
-            "vectors": {"item": plain.vectors["item"]},
-            "alignment": {},
-            "query": QuerySettings(popularity_weight=0.0),
-            "encoder": StoredEncoder("mf", {}, tables, knows_users=True),
-            "users": Vocabulary.from_ids(["ann", "bob", "carol"]),
-            **changes,
-        },
-    )
-
-
-def test_an_encoder_comes_back_with_its_users_and_views_without_vectors(make, tmp_path):
-    contents = with_encoder(make)
+def test_an_encoder_comes_back_with_its_users_and_views_without_vectors(make_encoded, tmp_path):
+    contents = make_encoded()
     manifest, found = read_bundle(Bundle.write(tmp_path / "b", contents).path)
     assert manifest.schema_version == 3
     assert manifest.views == ("item",)
@@ -458,8 +441,8 @@ def test_without_an_encoder_older_versions_can_read_the_bundle(bundle):
     assert not (bundle.path / "encoder").exists()
 
 
-def test_every_file_of_the_encoder_is_checked(make, tmp_path):
-    path = Bundle.write(tmp_path / "b", with_encoder(make)).path
+def test_every_file_of_the_encoder_is_checked(make_encoded, tmp_path):
+    path = Bundle.write(tmp_path / "b", make_encoded()).path
     for name in ("encoder/encoder.json", "encoder/users.npy", "encoder/users.arrow"):
         content = (path / name).read_bytes()
         (path / name).write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -472,8 +455,8 @@ def test_every_file_of_the_encoder_is_checked(make, tmp_path):
     ("changes", "message"),
     [
         ({"users": None}, "the encoder of mf knows users"),
-        ({"query": QuerySettings(similarity="cosine")}, "the encoder of mf makes the whole query"),
-        ({"query": QuerySettings(view_weights={"item": 0.5})}, "query.view_weights must be item = 1.0 alone"),
+        ({"query": QuerySettings(similarity="cosine")}, "query.similarity = 'cosine' is for models whose queries mix"),
+        ({"query": QuerySettings(view_weights={"item": 0.5})}, "query.view_weights = {'item': 0.5} is for models"),
         ({"item_nodes": {"category": Sequences.from_lists([[3]] * 15)}}, "view 'category' has a node 3 but 3 ids"),
         ({"item_nodes": {"colour": Sequences.from_lists([[0]] * 15)}}, "view 'colour' has a node 0 but 0 ids"),
         ({"item_nodes": {"a/b": Sequences.from_lists([[]] * 15)}}, "the view name 'a/b' cannot name a file"),
@@ -481,11 +464,11 @@ def test_every_file_of_the_encoder_is_checked(make, tmp_path):
         ({"alignment": {"colour": np.ones((2, 6, 6), np.float32)}}, "an alignment matrix came for 'colour'"),
     ],
 )
-def test_contents_that_contradict_their_encoder_are_refused(make, tmp_path, changes, message):
-    with pytest.raises(DataError, match=message):
-        write_bundle(tmp_path / "b", with_encoder(make, **changes))
+def test_contents_that_contradict_their_encoder_are_refused(make_encoded, tmp_path, changes, message):
+    with pytest.raises((DataError, ConfigError), match=message):
+        write_bundle(tmp_path / "b", make_encoded(**changes))
 
 
-def test_vectors_of_side_views_beside_an_encoder_are_refused(make, tmp_path):
+def test_vectors_of_side_views_beside_an_encoder_are_refused(make, make_encoded, tmp_path):
     with pytest.raises(DataError, match="view 'category' has vectors, but queries of mf meet those of items"):
-        write_bundle(tmp_path / "b", with_encoder(make, vectors=make().vectors))
+        write_bundle(tmp_path / "b", make_encoded(vectors=make().vectors))

@@ -10,7 +10,7 @@ import pytest
 from prismrec.retrieval.blend import MultiViewScorer
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.bundle_files import read_bundle, read_index
-from prismrec.retrieval.manifest import SCHEMA_VERSION
+from prismrec.retrieval.manifest import SCHEMA_VERSION, WITHOUT_ENCODER
 
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = sorted(int(folder.name.removeprefix("version_")) for folder in GOLDEN.glob("version_*"))
@@ -45,11 +45,12 @@ def test_golden_bundle_answers_as_it_did(version):
 def test_golden_bundle_keeps_its_origin_ids_and_item_table(version):
     bundle = Bundle.open(bundle_of(version))
     assert bundle.manifest.schema_version == version
-    assert bundle.views == ("item", "category", "shop")
+    assert (*bundle.views, *bundle.manifest.views_without_vectors) == ("item", "category", "shop")
     assert bundle.contents.vocabularies["category"].ids_of(range(3)) == ["fluid milk", "crème fraîche", "100% juice"]
     assert bundle.recommend([], k=1)[0].columns == {"name": "article 0", "price": 0.0}
     assert bundle.contents.training_log[0]["task_weights"] == {"intra/item": 1.0}
-    assert bundle.contents.alignment["category"].shape == {1: (8, 4), 2: (2, 6, 6)}[version]
+    shapes = {view: matrix.shape for view, matrix in bundle.contents.alignment.items()}
+    assert shapes == {1: {"category": (8, 4)}, 2: {"category": (2, 6, 6)}, 3: {}}[version]
 
 
 def test_version_1_is_searched_exactly_with_matrices_made_in_memory():
@@ -71,11 +72,23 @@ def test_version_2_opens_its_faiss_file_and_evaluation():
     assert index.approximate.faiss_index.ntotal == 15
 
 
+def test_version_3_opens_its_encoder_and_the_users_it_knows():
+    manifest, contents = read_bundle(bundle_of(3))
+    assert manifest.has_encoder
+    assert manifest.views == ("item",)
+    assert (contents.encoder.algorithm, contents.encoder.knows_users) == ("mf", True)
+    assert {name: array.shape for name, array in contents.encoder.arrays.items()} == {
+        "users": (3, 6),
+        "sources": (15, 6),
+    }
+    assert contents.users.ids_of(range(3)) == ["ann", "bob", "carol"]
+
+
 @every_version
 def test_golden_bundle_can_be_written_by_this_version(tmp_path, version):
     old = Bundle.open(bundle_of(version))
     new = Bundle.write(tmp_path / "new", old.contents)
-    assert new.manifest.schema_version == SCHEMA_VERSION
+    assert new.manifest.schema_version == (SCHEMA_VERSION if old.manifest.has_encoder else WITHOUT_ENCODER)
     assert new.recommend([2**60], k=5).item_ids == old.recommend([2**60], k=5).item_ids
 
 

@@ -54,8 +54,12 @@ def similar(
     weight: Weights = None,
     k: HowMany = 20,
     similarity: Annotated[
-        Likeness, typer.Option(help="source_target: what goes with it or comes after it; cosine: what is used like it.")
-    ] = Likeness.SOURCE_TARGET,
+        Likeness | None,
+        typer.Option(
+            help="source_target: what goes with it or comes after it; cosine: what is used like it. Left out: cosine "
+            "for models that encode histories, source_target for others."
+        ),
+    ] = None,
     where: Where = None,
     diversity: Level = 0.0,
     at_most: Quotas = None,
@@ -74,7 +78,7 @@ def similar(
     opened = Bundle.open(bundle)
     wanted = opened.items.parsed(item)
     found = opened.similar(
-        wanted, k, weights=weights_of(weight), similarity=similarity.value,
+        wanted, k, weights=weights_of(weight), similarity=None if similarity is None else similarity.value,
         filters=filters_of(where, opened.retriever.filter),
         diversity=Diversity(level=diversity, quotas=quotas_of(at_most)),
     )  # fmt: skip
@@ -88,9 +92,12 @@ def similar(
 def recommend(
     bundle: BundleFolder,
     history: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(metavar="ID", help="Item of the history, in time order, the latest last; repeat it for each."),
-    ],
+    ] = None,
+    user: Annotated[
+        str | None, typer.Option(metavar="USER", help="Id of the user, for a model that learned of each user.")
+    ] = None,
     weight: Weights = None,
     k: HowMany = 20,
     include_seen: Annotated[bool, typer.Option("--include-seen", help="List items of the history too.")] = False,
@@ -100,28 +107,36 @@ def recommend(
     explain: Annotated[bool, typer.Option("--explain", help="Say for each item where its score comes from.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Recommend items after a history.
+    """Recommend items after a history, for a user, or both.
 
     Ids that the bundle does not know are named on stderr and left out; if none is known, the most popular items come.
+    With a user, name the history too: a bundle does not hold what users did, and leaves out what it is told.
 
     Example: `prismrec recommend bundle --history 1029743 --history 995242 -k 10 --where category=TEA --at-most shop=2`
     """
+    from prismrec.errors import ConfigError
     from prismrec.retrieval.bundle import Bundle
     from prismrec.retrieval.request import Diversity
 
+    if not history and user is None:
+        raise ConfigError("nothing to recommend after: give --history ID, or --user USER")
     opened = Bundle.open(bundle)
-    ids = [opened.items.parsed(text) for text in history]
+    ids = [opened.items.parsed(text) for text in history or ()]
     found = opened.recommend(
-        ids, k, weights=weights_of(weight), exclude_seen=not include_seen, explain=explain,
+        ids, k, user=user, weights=weights_of(weight), exclude_seen=not include_seen, explain=explain,
         filters=filters_of(where, opened.retriever.filter),
         diversity=Diversity(level=diversity, quotas=quotas_of(at_most)),
     )  # fmt: skip
     for unknown in found.unknown_ids:
         say(f"the bundle does not know {unknown!r}: left out of the history")
-    if len(found.unknown_ids) == len(set(ids)):
-        say("no id of the history is known: these are the most popular items")
+    if user is not None and found.basis != "user":
+        say(f"the model does not know the user {user!r}: left out")
+    if found.basis == "popularity":
+        named = "no id of the history is" if user is None else "neither user nor history is"
+        say(f"{named} known: these are the most popular items")
     if as_json:
-        emit({"history": ids, "unknown_ids": found.unknown_ids, "items": answer_rows(found)})
+        asked = {"history": ids, "user": user, "basis": found.basis}
+        emit({**asked, "unknown_ids": found.unknown_ids, "items": answer_rows(found)})
     else:
         show(answer_table(found))
         _show_report(found)

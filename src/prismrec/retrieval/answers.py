@@ -16,7 +16,8 @@ class Explanation:
         popularity: share of the popularity prior.
         repeat: the bonus for having been in the history.
         history: (item id, share) of the items of the history that speak most for it, the strongest first: a breakdown
-            of what `views` says.
+            of what `views` says. For a bundle with an encoder: by how much the score falls when the item is left out;
+            these do not add up.
         preferences: what declared preferences add: the rest of that breakdown.
     """
 
@@ -55,9 +56,10 @@ class Recommendations(Sequence[Recommendation]):
     """The answers to one query, best first.
 
     Attributes:
-        unknown_ids: ids of the request that the bundle does not know, each once.
+        unknown_ids: ids of the request that the bundle does not know, each once; items that were added since are among
+            them where an encoder should have read them.
         basis: what the query was made of: "history", "preferences", "popularity" where nothing was known, "item" for
-            similar ones.
+            similar ones, "user" where the model knows the user, whatever it makes of the history beside that.
         report: what diversity gave and took; None where the list is by score alone.
     """
 

@@ -4,13 +4,14 @@ A *place* is a row of the bundle (0 .. n_items - 1) or, from n_items on, an item
 
     q = [w_1 s_1, ..., w_V s_V, w_pop]        s_v = sum_h g^age(h) source_v(h) / sum_h g^age(h)
 
-as in `blend`; declared preferences count as one more item, older than all of the history.
+as in `blend`; declared preferences count as one more item, older than all of the history. Where the bundle has an
+encoder, s is what that makes of history and user (`query_encoding`), and preferences stand in where it knows neither.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,10 @@ from prismrec.config import build
 from prismrec.data.schema import UNKNOWN
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError, DataError, UnknownIdError
-from prismrec.retrieval.blend import QuerySettings, check_views
+from prismrec.retrieval.blend import QuerySettings, Similarity, check_views
+from prismrec.retrieval.encoded import check_encoded
 from prismrec.retrieval.overlay import Overlay
+from prismrec.retrieval.query_encoding import QueryEncoding
 from prismrec.retrieval.request import Diversity, Filters, Request, SimilarRequest
 
 Places = NDArray[np.int64]
@@ -35,10 +38,13 @@ class Asked:
         settings: how the history becomes a query, the request's view weights among them.
         history: known items in time order, as places, the latest last; at most `history_length`.
         unknown: ids that are not known, each once.
-        basis: "history", "preferences", "popularity", or "item" for similar items: what the query is made of.
+        basis: what the query is made of, see `answers.Recommendations`.
         unanswered: places that may not be answered: seen, or blocked.
         allowed: places of an allow list, None without one.
         preference: (D,) source vector of declared preferences, None without any.
+        user: row of a user that the encoder knows, else -1.
+        read: rows of the whole history for the encoder, of items that it knows; empty without an encoder.
+        encoded: (D,) what the encoder made of user and history; None where the query is a mixture of source vectors.
     """
 
     settings: QuerySettings
@@ -52,6 +58,9 @@ class Asked:
     filters: Filters
     diversity: Diversity
     explain: bool
+    user: int = UNKNOWN
+    read: Places = field(default_factory=lambda: np.zeros(0, np.int64))
+    encoded: NDArray[np.float32] | None = None
 
     def also_unknown(self, ids: Sequence[Any]) -> Asked:
         """The same with further ids that nobody knows."""
@@ -87,14 +96,16 @@ class Asked:
         Returns:
             (D + 1,) float32; nothing but the prior, with weight 1, where nothing is known of the user.
         """
-        shares = self.shares
         vector = np.zeros(rows.shape[1] + 1, np.float32)
-        vector[:-1] = shares[:-1] @ rows
-        if self.preference is not None:
-            vector[:-1] += shares[-1] * self.preference
+        vector[:-1] = self._mixed(rows) if self.encoded is None else self.encoded
         vector[:-1] *= view_scale(self.settings.view_weights, columns, rows.shape[1])
         vector[-1] = 1.0 if self.basis == "popularity" else self.settings.popularity_weight
         return vector
+
+    def _mixed(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        shares = self.shares
+        mixed: NDArray[np.float32] = shares[:-1] @ rows
+        return mixed if self.preference is None else mixed + shares[-1] * self.preference
 
 
 class Lookup:
@@ -114,6 +125,17 @@ class Lookup:
                 if place != UNKNOWN:
                     found[at] = len(self._vocabulary) + place
         return found
+
+    def rows(self, places: Places) -> Places:
+        """(n,) rows of the bundle that hold what was learned of these items, -1 for items that only were added."""
+        rows = places.copy()
+        for at in np.flatnonzero(places >= len(self._vocabulary)):
+            rows[at] = self._vocabulary.find(*self.added(places[[at]]))
+        return rows
+
+    def added(self, places: Places) -> list[Any]:
+        """The ids of items of the overlay."""
+        return [self._overlay.items[place - len(self._vocabulary)].item_id for place in places.tolist()]
 
     def answerable(self, item_id: Any) -> int:
         """The place of one item that can be answered.
@@ -141,25 +163,39 @@ class Lookup:
         return places[places != UNKNOWN], missing
 
 
-def asked(request: Request, standard: QuerySettings, lookup: Lookup, preference: NDArray[np.float32] | None) -> Asked:
+def asked(
+    request: Request,
+    standard: QuerySettings,
+    lookup: Lookup,
+    preference: NDArray[np.float32] | None,
+    encoding: QueryEncoding | None = None,
+) -> Asked:
     """Resolve the ids of a request.
 
     Args:
         standard: query settings where the request brings none.
         preference: (D,) the source vector that its preferences mean; None without any.
+        encoding: of the bundle, where it has one; `encoded` then fills in the query.
 
     Raises:
-        ConfigError: k is below 1, or a weight is not a number.
+        ConfigError: k is below 1, a weight is not a number, or it is a user's or setting that means nothing here.
         DataError: the history is not a list of ids.
     """
     _check_k(request.k)
+    if encoding is None and request.user is not None:
+        raise ConfigError(
+            f"the bundle's model mixes the items of a history and knows no users: leave out user {request.user!r}"
+        )
     settings = with_weights(request.query or standard, request.weights)
     history, missing = lookup.known(request.history, "a history")
+    rows = lookup.rows(history)
+    if encoding is not None:
+        missing += lookup.added(history[rows == UNKNOWN])
     unanswered, allowed, not_listed = _lists(request.filters, lookup)
     if request.exclude_seen:
         unanswered = np.concatenate([unanswered, history])
     known = "preferences" if preference is not None else "popularity"
-    return Asked(
+    whole = Asked(
         settings=settings,
         history=history[-settings.history_length :],
         unknown=_each_once(missing + not_listed),
@@ -172,17 +208,48 @@ def asked(request: Request, standard: QuerySettings, lookup: Lookup, preference:
         diversity=request.diversity,
         explain=request.explain,
     )
+    return whole if encoding is None else _for_encoder(whole, rows, encoding.user_row(request.user))
 
 
-def asked_similar(request: SimilarRequest, lookup: Lookup) -> Asked:
+def _for_encoder(a: Asked, rows: Places, user: int) -> Asked:
+    """The same with what the encoder reads: rows of the whole history, -1 for items that were added since."""
+    check_encoded(a.settings)
+    read = rows[rows != UNKNOWN]
+    known = {"user": user != UNKNOWN, "history": len(read) > 0, "preferences": a.preference is not None}
+    basis = next((what for what, is_known in known.items() if is_known), "popularity")
+    return replace(a, user=user, read=read, basis=basis)
+
+
+def encoded(resolved: Sequence[Asked], encoding: QueryEncoding) -> list[Asked]:
+    """The same with what the encoder makes of them, all together; of declared preferences alone it is not asked.
+
+    Raises:
+        ArtifactError, MissingExtraError: as `QueryEncoding.vectors` has them.
+    """
+    read = [a for a in resolved if a.basis in ("user", "history")]
+    vectors = iter(encoding.vectors([a.read for a in read], [a.user for a in read]) if read else ())
+    made = []
+    for a in resolved:
+        if a.basis in ("user", "history"):
+            made.append(replace(a, encoded=next(vectors)))
+        else:
+            nothing = np.zeros(encoding.dim, np.float32)
+            made.append(replace(a, encoded=nothing if a.preference is None else a.preference))
+    return made
+
+
+def asked_similar(request: SimilarRequest, lookup: Lookup, similarity: Similarity = "source_target") -> Asked:
     """Resolve the ids of a request for similar items; popularity plays no part in these.
+
+    Args:
+        similarity: where the request names none.
 
     Raises:
         UnknownIdError: the item is not known, or was removed.
         ConfigError: as for `asked`.
     """
     _check_k(request.k)
-    plain = QuerySettings(similarity=request.similarity, popularity_weight=0.0)
+    plain = QuerySettings(similarity=request.similarity or similarity, popularity_weight=0.0)
     place = np.array([lookup.answerable(request.item_id)], np.int64)
     unanswered, allowed, missing = _lists(request.filters, lookup)
     return Asked(
@@ -242,4 +309,4 @@ def _check_k(k: int) -> None:
         raise ConfigError(f"k, the number of recommendations, must be at least 1, got {k}")
 
 
-__all__ = ["Asked", "Lookup", "Places", "asked", "asked_similar", "view_scale", "with_weights"]
+__all__ = ["Asked", "Lookup", "Places", "asked", "asked_similar", "encoded", "view_scale", "with_weights"]

@@ -11,9 +11,11 @@ from prismrec.config import build
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import DataError
+from prismrec.models.algorithms import open_encoder
 from prismrec.retrieval.answers import Recommendation, Recommendations
 from prismrec.retrieval.blend import MultiViewScorer, QuerySettings, Similarity
 from prismrec.retrieval.bundle_files import BundleContents, read_bundle, read_index, write_bundle
+from prismrec.retrieval.encoded import EncodedScorer
 from prismrec.retrieval.manifest import Manifest, Verify
 from prismrec.retrieval.request import Diversity, Filters, Request, SimilarRequest
 from prismrec.retrieval.retriever import Retriever
@@ -72,6 +74,11 @@ class Bundle:
         """The views that can be weighted, "item" among them."""
         return self.manifest.views
 
+    @property
+    def knows_users(self) -> bool:
+        """Whether the model learned of each user, so that `user` can be asked for."""
+        return self.contents.users is not None
+
     @cached_property
     def retriever(self) -> Retriever:
         """What answers requests: history, weights, filters, diversity, items added at run time.
@@ -83,24 +90,29 @@ class Bundle:
         return Retriever(self.contents, matrices, index)
 
     @cached_property
-    def _scorer(self) -> MultiViewScorer:
+    def _scorer(self) -> MultiViewScorer | EncodedScorer:
         contents = self.contents
+        if contents.encoder is not None:
+            targets = contents.vectors[ITEM_VIEW].target
+            return EncodedScorer(open_encoder(contents.encoder), targets, self.items.counts, contents.query)
         return MultiViewScorer(contents.vectors, contents.item_nodes, self.items.counts, contents.query)
 
-    def recommender(self, settings: QuerySettings | None = None) -> MultiViewScorer:
+    def recommender(self, settings: QuerySettings | None = None) -> MultiViewScorer | EncodedScorer:
         """Scores of the whole catalogue over item indices, as evaluation needs them; the bundle's own query settings
         unless given.
 
         Raises:
-            ConfigError: the settings weigh a view that the bundle does not have.
+            ConfigError: the settings weigh a view that the bundle lacks, or ask of an encoder what it cannot do.
+            MissingExtraError: torch is not installed, and the bundle's encoder needs it.
         """
         return self._scorer.with_settings(settings or self.contents.query)
 
     def recommend(
         self,
-        history: Sequence[Any],
+        history: Sequence[Any] = (),
         k: int = 20,
         *,
+        user: Any = None,
         weights: Mapping[str, float] | None = None,
         exclude_seen: bool = True,
         settings: QuerySettings | None = None,
@@ -108,12 +120,14 @@ class Bundle:
         diversity: Diversity | float | None = None,
         explain: bool = False,
     ) -> Recommendations:
-        """The k best items after a history.
+        """The k best items after a history, for a user, or both.
 
         Args:
             history: item ids in time order, the latest last. Ids that the bundle does not know are left out and listed
-                in the result; with no known id the answer is the most popular items.
+                in the result; where nothing is known, not the user either, the answer is the most popular items.
             k: how many; fewer come only where fewer match.
+            user: the user's id, for a model that learned of users (`knows_users`). A bundle does not hold what users
+                did in training: only what `history` names is left out as seen.
             weights: view weights of this request, negative to push away; those of the settings where None.
             exclude_seen: leave out the items of the history.
             settings: all query settings of this request; the bundle's own where None.
@@ -122,12 +136,14 @@ class Bundle:
             explain: say for every item where its score comes from.
 
         Raises:
-            ConfigError: k is below 1, or a view, column or level does not exist or fit.
+            ConfigError: k is below 1, a view, column or level does not exist or fit, or a user was asked for whom the
+                model knows nothing of users.
             DataError: the history is not a list of ids.
+            MissingExtraError: torch is not installed, and the bundle's encoder needs it.
         """
         request = Request(
             _as_history(history), k, settings, weights, exclude_seen,
-            _as_filters(filters), _as_diversity(diversity), explain=explain,
+            _as_filters(filters), _as_diversity(diversity), explain=explain, user=user,
         )  # fmt: skip
         return self.retriever.recommend([request])[0]
 
@@ -139,9 +155,21 @@ class Bundle:
         weights: Mapping[str, float] | None = None,
         exclude_seen: bool = True,
         settings: QuerySettings | None = None,
+        users: Sequence[Any] | None = None,
     ) -> list[Recommendations]:
-        """`recommend` for many histories, searched together."""
-        asked = [Request(_as_history(h), k, settings, weights, exclude_seen) for h in histories]
+        """`recommend` for many histories, searched together; `users` says whose they are.
+
+        Raises:
+            DataError: there are more or fewer users than histories.
+            ConfigError, MissingExtraError: as for `recommend`.
+        """
+        owners = [None] * len(histories) if users is None else list(users)
+        if len(owners) != len(histories):
+            raise DataError(f"there are {len(histories)} histories, but {len(owners)} users")
+        asked = [
+            Request(_as_history(h), k, settings, weights, exclude_seen, user=user)
+            for h, user in zip(histories, owners, strict=True)
+        ]
         answers: list[Recommendations] = []
         for start in range(0, len(asked), _TOGETHER):
             answers += self.retriever.recommend(asked[start : start + _TOGETHER])
@@ -153,7 +181,7 @@ class Bundle:
         k: int = 20,
         *,
         weights: Mapping[str, float] | None = None,
-        similarity: Similarity = "source_target",
+        similarity: Similarity | None = None,
         filters: Filters | Mapping[str, Any] | None = None,
         diversity: Diversity | float | None = None,
         explain: bool = False,
@@ -165,6 +193,8 @@ class Bundle:
             k: how many.
             weights: view weights, such as {"item": 1.0, "category": 0.3, "shop": -0.2}; the item view alone where None.
             similarity: "source_target" answers "what goes with it, or comes after it", "cosine" "what is used like it".
+                Where None, "cosine" for a bundle with an encoder (its item vectors meet encoded queries; their products
+                with each other favour long vectors), "source_target" for others.
             filters, diversity, explain: as for `recommend`.
 
         Raises:

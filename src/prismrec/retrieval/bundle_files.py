@@ -38,6 +38,7 @@ from prismrec.errors import ArtifactError, DataError
 from prismrec.files import sha256, whole_folder
 from prismrec.models.contract import EmbeddingTable, StoredEncoder
 from prismrec.retrieval.blend import QuerySettings, column_ranges
+from prismrec.retrieval.encoded import check_encoded
 from prismrec.retrieval.encoder_files import ENCODER_FOLDER, check_encoder, read_encoder, write_encoder
 from prismrec.retrieval.index.approximate import INDEX
 from prismrec.retrieval.index.item_index import ItemIndex
@@ -60,6 +61,7 @@ from prismrec.retrieval.manifest import (
 )
 from prismrec.retrieval.matrices import ItemMatrices
 from prismrec.retrieval.matrix_files import map_matrix, write_matrix
+from prismrec.retrieval.query_encoding import QueryEncoding
 
 TRAINING_LOG = "training_log.json"
 EVALUATION = "evaluation.json"
@@ -126,7 +128,8 @@ def write_bundle(path: Path, contents: BundleContents, take_over: Path | None = 
 
     Raises:
         DataError: the contents contradict each other or are not finite.
-        ConfigError: the index that the settings name finds too few of the best items.
+        ConfigError: the index that the settings name finds too few of the best items, or the query settings ask of an
+            encoder what it cannot do.
         ArtifactError: `path` cannot be written, or holds something that is not a bundle.
     """
     _check(contents)
@@ -252,12 +255,7 @@ def _check_beside(encoder: StoredEncoder, contents: BundleContents) -> None:
     sides = [view for view in contents.vectors if view != ITEM_VIEW]
     if sides:
         raise DataError(f"view {sides[0]!r} has vectors, but queries of {encoder.algorithm} meet those of items alone")
-    query = contents.query
-    if query.similarity != "source_target" or query.view_weights != {ITEM_VIEW: 1.0}:
-        raise DataError(
-            f"the encoder of {encoder.algorithm} makes the whole query: query.view_weights must be item = 1.0 alone "
-            f"and query.similarity source_target, got {query.view_weights} and {query.similarity}"
-        )
+    check_encoded(contents.query)
 
 
 def _check_table(view: str, table: EmbeddingTable, contents: BundleContents) -> None:
@@ -287,7 +285,10 @@ def _write_index(bundle: Path, contents: BundleContents) -> IndexRecord:
     vectors = {view: _read_vectors(bundle / "vectors", view) for view in contents.vectors}
     counts = contents.vocabularies[ITEM_VIEW].counts
     matrices = ItemMatrices.write(folder, vectors, contents.item_nodes, counts, similarity)
-    index, recall = build_index(matrices, contents.index, contents.query)
+    encoding = None
+    if contents.encoder is not None:
+        encoding = QueryEncoding(contents.encoder, contents.users, matrices.dim)
+    index, recall = build_index(matrices, contents.index, contents.query, encoding)
     index.save(folder)
     return IndexRecord(kind=index.kind, settings=index.settings, similarity=similarity, recall=recall)
 

@@ -101,10 +101,10 @@ class ColdStart:
         _check_alignment(contents, settings)
         counts = np.asarray(contents.vocabularies[ITEM_VIEW].counts)
         warm = _drawn(np.flatnonzero(counts > 0), settings.calibrated_on, contents.seed)
-        nodes = {view: contents.item_nodes[view].take(warm) for view in contents.vectors if view != ITEM_VIEW}
+        nodes = {view: rows.take(warm) for view, rows in contents.item_nodes.items()}
         trust = counts[warm] / (counts[warm] + TRUST)
         sides = tuple(_Placement.fitted(contents, settings, side, nodes, warm, trust) for side in (0, 1))
-        n_nodes = {view: len(contents.vectors[view].source) for view in nodes}
+        n_nodes = {view: len(contents.vocabularies[view]) for view in nodes}
         logs = popularity_prior(counts[warm], mean_log_count(counts))[:, None].astype(np.float64)
         prior = NodeEffects.fitted(logs, np.ones(len(warm)), nodes, n_nodes)
         return cls(contents, settings, (sides[0], sides[1]), prior)
@@ -167,7 +167,7 @@ class ColdStart:
 
     def _known(self, item_nodes: Mapping[str, Sequences], n_items: int | None) -> tuple[dict[str, Sequences], int]:
         """The known nodes of every side view of the bundle, and the number of items."""
-        views = [view for view in self._contents.vectors if view != ITEM_VIEW]
+        views = list(self._contents.item_nodes)
         for view in item_nodes:
             if view not in views:
                 near = difflib.get_close_matches(view, views, n=1)
@@ -182,7 +182,7 @@ class ColdStart:
         n = lengths.pop()
         empty = Sequences(np.zeros(0, np.int32), np.zeros(n + 1, np.int64))
         found = {view: item_nodes.get(view, empty) for view in views}
-        return {v: known_nodes(v, rows, len(self._contents.vectors[v].source)) for v, rows in found.items()}, n
+        return {v: known_nodes(v, rows, len(self._contents.vocabularies[v])) for v, rows in found.items()}, n
 
 
 @dataclass(frozen=True, eq=False)
@@ -227,7 +227,7 @@ class _Placement:
         gain = _gain(solved, left, weights)
         solved *= gain
         left -= solved
-        n_nodes = {view: len(tables[view]) for view in nodes}
+        n_nodes = {view: len(contents.vocabularies[view]) for view in nodes}
         effects = NodeEffects.fitted(left, trust, nodes, n_nodes, settings.shrinkage)
         return cls(grams, tables, penalty, gain, centre, effects)
 

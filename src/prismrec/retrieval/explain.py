@@ -2,7 +2,12 @@
 
     score = sum_v q_v . target_v  +  w_pop prior  +  repeat bonus          q_v = w_v sum_h share(h) source_v(h)
 
-so each view's part splits again over the items of the history: share(h) sum_v w_v source_v(h) . target_v.
+so each view's part splits again over the items of the history: share(h) sum_v w_v source_v(h) . target_v. What an
+encoder makes of a history does not split. There an item's part is by how much the score falls when it is left out,
+
+    score - (w_item encode(history without h, user) . target + w_pop prior + repeat bonus)
+
+for the latest `LEFT_OUT` of the history; such parts do not add up. Cost: as many encodings.
 """
 
 from __future__ import annotations
@@ -11,28 +16,46 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from prismrec.data.schema import ITEM_VIEW
 from prismrec.retrieval.answers import Explanation
 from prismrec.retrieval.asked import Asked, Places, view_scale
 from prismrec.retrieval.candidates import Candidates, Space, repeat_bonus
+from prismrec.retrieval.query_encoding import QueryEncoding
 
 STRONGEST = 5
 """How many items of the history an explanation names."""
 
 
-def explanations(space: Space, a: Asked, chosen: Candidates, ids: Callable[[Places], list[Any]]) -> list[Explanation]:
+LEFT_OUT = 50
+"""How many of the latest items of a history are left out one by one to see what each adds to an encoded query."""
+
+
+def explanations(
+    space: Space,
+    a: Asked,
+    chosen: Candidates,
+    ids: Callable[[Places], list[Any]],
+    encoding: QueryEncoding | None = None,
+) -> list[Explanation]:
     """One explanation per candidate.
 
     Args:
         ids: places -> external ids.
+        encoding: what encoded the query, where it was encoded.
     """
     columns, targets, query = space.matrices.columns, space.target_rows(chosen.places), space.query(a)
-    rows = space.source_rows(a.history) * view_scale(a.settings.view_weights, columns, space.matrices.dim)
     parts = {v: targets[:, part] @ query[part] for v, part in columns.items() if a.settings.view_weights.get(v)}
     popularity, bonus = targets[:, -1] * query[-1], repeat_bonus(a, chosen.places)
-    by_item = (targets[:, :-1] @ rows.T) * a.shares[:-1]
-    preferred = sum(parts.values(), np.zeros(len(chosen), np.float32)) - by_item.sum(axis=1)
-    history = ids(a.history)
+    whole = sum(parts.values(), np.zeros(len(chosen), np.float32))
+    if encoding is None or a.encoded is None:
+        by_item, history = _mixed(space, a, targets), ids(a.history)
+        preferred = whole - by_item.sum(axis=1)
+    else:
+        by_item, history = _left_out(encoding, a, targets), ids(a.read[-LEFT_OUT:])
+        preferred = whole
+    has_preferences = a.preference is not None and (a.encoded is None or a.basis == "preferences")
     made = []
     for place in range(len(chosen)):
         strongest = np.argsort(-by_item[place], kind="stable")[:STRONGEST]
@@ -42,10 +65,28 @@ def explanations(space: Space, a: Asked, chosen: Candidates, ids: Callable[[Plac
                 popularity=float(popularity[place]),
                 repeat=float(bonus[place]),
                 history=tuple((history[h], float(by_item[place, h])) for h in strongest.tolist()),
-                preferences=float(preferred[place]) if a.preference is not None else 0.0,
+                preferences=float(preferred[place]) if has_preferences else 0.0,
             )
         )
     return made
 
 
-__all__ = ["STRONGEST", "explanations"]
+def _mixed(space: Space, a: Asked, targets: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n_chosen, n_history) float32: what each item of the history adds to a mixture."""
+    scale = view_scale(a.settings.view_weights, space.matrices.columns, space.matrices.dim)
+    by_item: NDArray[np.float32] = (targets[:, :-1] @ (space.source_rows(a.history) * scale).T) * a.shares[:-1]
+    return by_item
+
+
+def _left_out(encoding: QueryEncoding, a: Asked, targets: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n_chosen, n_latest) float32: by how much the score falls without each of the latest items of the history."""
+    n = min(len(a.read), LEFT_OUT) if a.basis in ("user", "history") else 0
+    places = range(len(a.read) - n, len(a.read))
+    if not n or a.encoded is None:
+        return np.zeros((len(targets), 0), np.float32)
+    without = encoding.vectors([np.delete(a.read, place) for place in places], [a.user] * n)
+    by_item: NDArray[np.float32] = targets[:, :-1] @ (a.encoded - without).T
+    return by_item * np.float32(a.settings.view_weights.get(ITEM_VIEW, 0.0))
+
+
+__all__ = ["LEFT_OUT", "STRONGEST", "explanations"]

@@ -1,11 +1,13 @@
 """A bundle's vectors for other tools: Parquet, word2vec text, a faiss index. Each export is a folder, whole or absent.
 
-parquet   one file per view, `<view>.parquet`: id (its own type), view, source and target as list<float>
+parquet   one file per view, `<view>.parquet`: id (its own type), view, source and target as list<float>; of a model
+          with a vector per user also `users.parquet`: id, and the vector that meets the targets
 word2vec  two texts per view, `<view>.source.txt` and `<view>.target.txt`, as `gensim` and others load them. White space
           and "%" inside an id are percent-encoded, since the format ends an id at the first space;
           `urllib.parse.unquote` gives the id back
 faiss     items.faiss (exact inner product over the targets of all views side by side, the popularity prior last),
-          sources.npy (what queries are made of), ids.arrow (row -> id), and the recipe of a query in export.json
+          sources.npy (what queries are made of), ids.arrow (row -> id), and the recipe of a query in export.json; of
+          a model with a vector per user also users.npy and users.arrow (row -> id)
 
 Rows are written some at a time. Only faiss holds its whole index in memory while it makes it: 4 bytes per number.
 """
@@ -29,6 +31,8 @@ from prismrec import __version__
 from prismrec.data.vocabulary import UUID_TYPE, Vocabulary
 from prismrec.errors import ConfigError, DataError
 from prismrec.files import whole_folder
+from prismrec.models.algorithms import ENCODERS
+from prismrec.models.user_vectors import USERS
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.manifest import refuse_foreign
 from prismrec.retrieval.matrices import TARGETS, ItemMatrices
@@ -45,6 +49,12 @@ _QUERY = (
     "history is empty). Search items.faiss with q (float32) and drop the items of the history. Row numbers are those "
     "of ids.arrow. The repeat bonus of `repeat_weight` is not in the index: add it to the scores of the history."
 )
+_ENCODED_QUERY = (
+    "The model encodes histories, and the bundle is needed to ask it: q = Bundle.open(bundle).retriever.queries("
+    "[Request(history, user=user)])[0]. Search items.faiss with q (float32) and drop the items of the history. Row "
+    "numbers are those of ids.arrow. The repeat bonus of `repeat_weight` is not in the index."
+)
+_USER_QUERY = " For a user known from training q is users.npy[row in users.arrow], followed by popularity_weight."
 
 
 def export(bundle: Bundle, path: str | Path, format: Format) -> Path:
@@ -73,9 +83,7 @@ def export(bundle: Bundle, path: str | Path, format: Format) -> Path:
 
 def _write_parquet(bundle: Bundle, folder: Path) -> dict[str, Any]:
     for view in bundle.views:
-        ids = bundle.contents.vocabularies[view].ids
-        if ids.type == UUID_TYPE:
-            ids = pa.ExtensionArray.from_storage(pa.uuid(), ids)
+        ids = _plain(bundle.contents.vocabularies[view].ids)
         vectors = pa.list_(pa.float32())
         schema = pa.schema([("id", ids.type), ("view", pa.string()), ("source", vectors), ("target", vectors)])
         table = bundle.contents.vectors[view]
@@ -85,7 +93,15 @@ def _write_parquet(bundle: Bundle, folder: Path) -> dict[str, Any]:
                 names = pa.repeat(pa.scalar(view), count)
                 columns = [ids[rows], names, _list_column(table.source[rows]), _list_column(table.target[rows])]
                 writer.write_table(pa.table(columns, schema=schema))
-    return {"files": {view: f"{view}.parquet" for view in bundle.views}}
+    files = {view: f"{view}.parquet" for view in bundle.views}
+    ids, users = _users(bundle)
+    if len(ids):
+        schema = pa.schema([("id", _plain(ids.ids).type), ("vector", pa.list_(pa.float32()))])
+        with pq.ParquetWriter(folder / "users.parquet", schema) as writer:
+            for rows in _blocks(len(ids)):
+                writer.write_table(pa.table([_plain(ids.ids[rows]), _list_column(users[rows])], schema=schema))
+        files["users"] = "users.parquet"
+    return {"files": files}
 
 
 def _write_word2vec(bundle: Bundle, folder: Path) -> dict[str, Any]:
@@ -113,7 +129,26 @@ def _write_faiss(bundle: Bundle, folder: Path) -> dict[str, Any]:
     (folder / TARGETS).unlink()  # they are what the index holds
     bundle.items.save(folder / "ids.arrow")
     columns = {view: [part.start, part.stop] for view, part in matrices.columns.items()}
-    return {"query": _QUERY, "columns": columns, "settings": contents.query.model_dump(mode="json")}
+    recipe = _QUERY if contents.encoder is None else _ENCODED_QUERY
+    ids, users = _users(bundle)
+    if len(ids):
+        np.save(folder / "users.npy", users)
+        ids.save(folder / "users.arrow")
+        recipe += _USER_QUERY
+    return {"query": recipe, "columns": columns, "settings": contents.query.model_dump(mode="json")}
+
+
+def _users(bundle: Bundle) -> tuple[Vocabulary, NDArray[np.float32]]:
+    """Ids and (n_users, dim) vectors that are a user's whole query; none of models that have no such vectors."""
+    stored, ids = bundle.contents.encoder, bundle.contents.users
+    if stored is None or ids is None or ENCODERS.get(stored.algorithm) != ENCODERS["mf"]:
+        return Vocabulary.from_ids([]), np.zeros((0, 0), np.float32)
+    return ids, stored.arrays[USERS]
+
+
+def _plain(ids: pa.Array) -> pa.Array:
+    """Ids as other tools know them: UUIDs as Arrow's own."""
+    return pa.ExtensionArray.from_storage(pa.uuid(), ids) if ids.type == UUID_TYPE else ids
 
 
 def _blocks(n_rows: int) -> Iterator[slice]:

@@ -66,13 +66,15 @@ class Request:
 
     Attributes:
         history: item ids in time order, the latest last; unknown ones are reported in the answer.
+        user: id of the user, for a bundle whose encoder knows users; one that it does not know is as good as None.
         k: how many items; fewer come only where fewer match.
         query: how the history becomes a query; the bundle's own settings where None.
         weights: view weights of this request, negative to push away; those of `query` where None.
         exclude_seen: leave out the items of the history.
         filters: which items may be answered.
         diversity: how the list is spread.
-        preferences: view name -> ids of its nodes that a user likes: stands in for a history that is missing.
+        preferences: view name -> ids of its nodes that a user likes: one more item of the history, older than all of
+            it; for a bundle with an encoder only where neither history nor user is known.
         explain: say for every item where its score comes from.
     """
 
@@ -85,6 +87,7 @@ class Request:
     diversity: Diversity = field(default_factory=Diversity)
     preferences: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     explain: bool = False
+    user: Any = None
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,14 @@ class SimilarRequest:
     Attributes:
         item_id: whose neighbours; itself is left out.
         k, weights, filters, diversity, explain: as in `Request`; without weights the item view alone decides.
-        similarity: "source_target": what goes with it or comes after it; "cosine": what is used like it.
+        similarity: "source_target": what goes with it or comes after it; "cosine": what is used like it. Where None,
+            "cosine" for a bundle with an encoder, whose vectors were not trained to find pairs, else "source_target".
     """
 
     item_id: Any
     k: int = 20
     weights: Mapping[str, float] | None = None
-    similarity: Similarity = "source_target"
+    similarity: Similarity | None = None
     filters: Filters = field(default_factory=Filters)
     diversity: Diversity = field(default_factory=Diversity)
     explain: bool = False

@@ -16,13 +16,14 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from prismrec.config import build
 from prismrec.data.arrow_files import TableRows
 from prismrec.data.schema import ITEM_ID, ITEM_VIEW, UNKNOWN
 from prismrec.data.sequences import Sequences
 from prismrec.retrieval.answers import Explanation, ListReport, Recommendation, Recommendations
-from prismrec.retrieval.asked import Asked, Lookup, Places, asked, asked_similar
+from prismrec.retrieval.asked import Asked, Lookup, Places, asked, asked_similar, encoded
 from prismrec.retrieval.blend import Similarity
 from prismrec.retrieval.bundle_files import BundleContents
 from prismrec.retrieval.candidates import Candidates, Search, Space
@@ -33,6 +34,7 @@ from prismrec.retrieval.filters.item_filter import ItemFilter
 from prismrec.retrieval.index.item_index import IndexSettings, ItemIndex
 from prismrec.retrieval.matrices import ItemMatrices
 from prismrec.retrieval.overlay import Overlay, Placement
+from prismrec.retrieval.query_encoding import QueryEncoding
 from prismrec.retrieval.request import Diversity, NewItem, Request, SimilarRequest
 from prismrec.retrieval.unit_matrices import UnitMatrices
 
@@ -83,9 +85,12 @@ class Retriever:
         self.contents = contents
         own = build(ColdStartSettings, contents.config.get("cold_start", {}), "the bundle's [cold_start]")
         self._placement = Placement(contents, cold_start or own)
-        self._overlay = Overlay.empty(matrices.sources.shape[1], list(contents.vectors))
+        self._overlay = Overlay.empty(matrices.sources.shape[1], list(contents.item_nodes))
         self._filter = ItemFilter(contents.item_nodes, contents.vocabularies, contents.item_columns)
         self._shared = _Spaces(contents, matrices, index)
+        self._encoding: QueryEncoding | None = None
+        if contents.encoder is not None:
+            self._encoding = QueryEncoding(contents.encoder, contents.users, matrices.sources.shape[1])
         self._searches: dict[Similarity, Search] = {}
 
     @property
@@ -111,15 +116,20 @@ class Retriever:
         """The best items for each request, all searched together.
 
         Raises:
-            ConfigError: a view, column or weight that does not exist or fit; k below 1.
+            ConfigError: a view, column, weight or user that does not exist or fit; k below 1.
             DataError: a history or list that is no list of ids.
+            MissingExtraError: torch is not installed, and the bundle's encoder needs it.
         """
-        resolved = []
-        for request in requests:
-            preference, unknown = self._placement.preference(request.preferences)
-            one = asked(request, self.contents.query, self._lookup, preference)
-            resolved.append(one.also_unknown(unknown) if unknown else one)
-        return self._answers(resolved)
+        return self._answers(self._asked(requests))
+
+    def queries(self, requests: Sequence[Request]) -> NDArray[np.float32]:
+        """(n, D + 1) float32: what `index/targets.npy` is multiplied by, for those who search with a tool of their own.
+
+        Raises:
+            ConfigError, DataError, MissingExtraError: as for `recommend`.
+        """
+        resolved = self._asked(requests)
+        return np.stack([self._search(a.settings.similarity).space.query(a) for a in resolved])
 
     def similar(self, requests: Sequence[SimilarRequest]) -> list[Recommendations]:
         """The items nearest to the item of each request, itself left out.
@@ -128,7 +138,8 @@ class Retriever:
             UnknownIdError: an item is not known, or was removed.
             ConfigError, DataError: as for `recommend`.
         """
-        return self._answers([asked_similar(request, self._lookup) for request in requests])
+        usual: Similarity = "source_target" if self._encoding is None else "cosine"
+        return self._answers([asked_similar(request, self._lookup, usual) for request in requests])
 
     def upserted(self, items: Sequence[NewItem]) -> Retriever:
         """A retriever with these items added, or changed where it knows them already.
@@ -162,6 +173,14 @@ class Retriever:
         known = self._overlay.items[place - self._n_rows] if added else self._placement.row_of(place)
         views = {view: list(nodes) for view, nodes in known.views.items()}
         return ItemCard(known.item_id, dict(known.columns), views, count, added)
+
+    def _asked(self, requests: Sequence[Request]) -> list[Asked]:
+        resolved = []
+        for request in requests:
+            preference, unknown = self._placement.preference(request.preferences)
+            one = asked(request, self.contents.query, self._lookup, preference, self._encoding)
+            resolved.append(one.also_unknown(unknown) if unknown else one)
+        return resolved if self._encoding is None else encoded(resolved, self._encoding)
 
     @property
     def _n_rows(self) -> int:
@@ -200,17 +219,18 @@ class Retriever:
         chosen, told = (pool.first(a.k), None) if _by_score_alone(a.diversity) else self._spread(search, a, pool)
         reasons: Sequence[Explanation | None] = [None] * len(chosen)
         if a.explain:
-            reasons = explanations(search.space, a, chosen, self._ids)
+            reasons = explanations(search.space, a, chosen, self._ids, self._encoding)
         ids, columns = self._ids(chosen.places), self._columns(chosen.places)
         items = tuple(map(Recommendation, ids, chosen.scores.tolist(), columns, reasons))
         return Recommendations(items, a.unknown, a.basis, told)
 
     def _spread(self, search: Search, a: Asked, pool: Candidates) -> tuple[Candidates, ListReport]:
         """Choose from the pool; under quotas that leave the list short, from an ever larger one."""
-        columns, views = search.space.matrices.columns, list(search.space.matrices.columns)
+        columns = search.space.matrices.columns
+        views = list(dict.fromkeys([*columns, *self.contents.item_nodes]))
         while True:
-            alike = likeness(search.space.source_rows(pool.places), columns, a.diversity, views)
             nodes = self._nodes(pool.places)
+            alike = likeness(search.space.source_rows(pool.places), columns, a.diversity, views, nodes)
             places = rerank(pool.scores, alike, nodes, a.diversity, a.k)
             wanted = REFILL * len(pool)
             if len(places) == a.k or wanted > MOST_CANDIDATES:

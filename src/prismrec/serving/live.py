@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -29,8 +30,11 @@ class Live:
     changes: int = 0
 
     @classmethod
-    def opened(cls, release: Release) -> Live:
+    def opened(cls, release: Release, encoder_threads: int = 1) -> Live:
         """Map a release into memory and warm it up; it was verified byte for byte when it was adopted.
+
+        Args:
+            encoder_threads: how many threads torch may use in this process, where the model's encoder runs in it.
 
         Raises:
             PrismRecError: it cannot be opened, or does not answer.
@@ -38,12 +42,15 @@ class Live:
         bundle = Bundle.open(release.path, verify="sizes")
         made = cls(release, bundle, bundle.retriever)
         made.warm_up()
+        _bound_torch(encoder_threads)
         return made
 
     def warm_up(self) -> None:
         """Ask once for everything that is made on first use: the first client shall not wait for it."""
         first = self.bundle.items.ids_of(range(min(2, len(self.bundle.items))))
-        self.retriever.recommend([Request(history=tuple(first)), Request()])
+        users = self.bundle.contents.users
+        known = users.id_of(0) if users is not None and len(users) else None
+        self.retriever.recommend([Request(history=tuple(first)), Request(), Request(user=known)])
         self.retriever.similar([SimilarRequest(item_id=item_id) for item_id in first])
 
     def parsed(self, external_id: Any) -> Any:
@@ -69,6 +76,13 @@ class Live:
         """Whether a stored item says more than the bundle does."""
         is_trained = self.bundle.items.find(item.item_id) != UNKNOWN
         return not is_trained or upserted_at >= created_at(self.release.created).timestamp()
+
+
+def _bound_torch(n_threads: int) -> None:
+    """Torch takes every core unless told otherwise, in every worker; it is told once an encoder has loaded it."""
+    torch: Any = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(n_threads)
 
 
 def _upserted(retriever: Retriever, items: Sequence[NewItem]) -> Retriever:

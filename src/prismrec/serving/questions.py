@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from prismrec.errors import ConfigError
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.diversity.rerank import pool_size
 from prismrec.retrieval.request import Request, SimilarRequest
@@ -19,16 +20,21 @@ WEIGHED_AT_THE_COST_OF_ONE = 20_000
 def request_of(body: Recommend, stored: Sequence[Any], live: Live) -> Request:
     """What is asked of the retriever; `stored` is the history of the user that the body names."""
     history = (*stored, *body.history)
+    contents = live.bundle.contents
+    query = query_of(body, contents.query)
+    if contents.encoder is not None:
+        _refuse_idle(body, query or contents.query, contents.encoder.algorithm)
     return Request(
         history=tuple(map(live.parsed, history)),
         k=body.k,
-        query=query_of(body, live.bundle.contents.query),
+        query=query,
         weights=body.weights,
         exclude_seen=body.exclude_seen,
         filters=body.filters_for(live.parsed),
         diversity=body.spread,
         preferences=body.preferences,
         explain=body.explain,
+        user=body.user_id if live.bundle.knows_users else None,
     )
 
 
@@ -65,6 +71,16 @@ def query_of(body: Recommend, standard: QuerySettings) -> QuerySettings | None:
     }
     given = {name: value for name, value in knobs.items() if value is not None}
     return standard.model_copy(update=given) if given else None
+
+
+def _refuse_idle(body: Recommend, query: QuerySettings, algorithm: str) -> None:
+    """Refuse knobs that would change nothing: an encoder reads a history in its own way."""
+    for name in ("recency_decay", "history_length"):
+        if getattr(body, name) is not None and not query.repeat_weight:
+            raise ConfigError(
+                f"{name} changes nothing here: the bundle's model, {algorithm}, reads histories in its own way, and no "
+                "bonus for repeats is set; leave it out"
+            )
 
 
 __all__ = ["effort_of", "query_of", "request_of", "similar_request_of"]

@@ -144,7 +144,9 @@ class Question(Body):
         default=20, description="how many items; fewer come only where fewer match"
     )
     weights: Weights | None = Field(
-        default=None, description='weight of each view, negative to push away: {"item": 1, "shop": -0.2}'
+        default=None,
+        description='weight of each view, negative to push away: {"item": 1, "shop": -0.2}; refused where the model '
+        "encodes histories",
     )
     filters: FilterBody | None = Field(default=None, description="which items may be answered; all where left out")
     diversity: Spread = Field(
@@ -172,7 +174,10 @@ class Question(Body):
 class Recommend(Question):
     """What comes next for a user: by stored history, by the history given here, or by both, in this order."""
 
-    user_id: Id | None = Field(default=None, description="whose stored history (see /v1/events) comes first")
+    user_id: Id | None = Field(
+        default=None,
+        description="whose stored history (see /v1/events) comes first; a model that knows users asks for them too",
+    )
     history: Annotated[tuple[Id, ...], Limit("history")] = Field(
         default=(), description="item ids in time order, the latest last; unknown ones are named in the answer"
     )
@@ -181,10 +186,14 @@ class Recommend(Question):
         default_factory=dict, description='nodes of views that the user likes: {"category": ["cheese"]}'
     )
     recency_decay: Annotated[float, Field(ge=0, le=1)] | None = Field(
-        default=None, description="weight of an item relative to the one after it; 1 = all alike"
+        default=None,
+        description="weight of an item relative to the one after it; 1 = all alike. Where the model encodes histories: "
+        "of the bonus for repeats",
     )
     history_length: Annotated[int, Field(ge=1), Limit("history")] | None = Field(
-        default=None, description="how many of the latest items form the query"
+        default=None,
+        description="how many of the latest items form the query; where the model encodes histories: the bonus for "
+        "repeats",
     )
     popularity_weight: FiniteFloat | None = Field(default=None, description="weight of the popularity prior")
 
@@ -193,9 +202,10 @@ class Similar(Question):
     """Items near one item; without weights the item view alone decides."""
 
     item_id: Id = Field(description="whose neighbours; itself is left out")
-    similarity: Similarity = Field(
-        default="source_target",
-        description="source_target: what goes with it or after it; cosine: what is used like it",
+    similarity: Similarity | None = Field(
+        default=None,
+        description="source_target: what goes with it or after it; cosine: what is used like it; where left out, "
+        "cosine for models that encode histories, source_target for others",
     )
 
 

@@ -52,8 +52,9 @@ class Answered:
 class Service:
     """A bundle that answers, and remembers users and items."""
 
-    def __init__(self, state: State, releases: Releases, home: Path) -> None:
+    def __init__(self, state: State, releases: Releases, home: Path, encoder_threads: int = 1) -> None:
         """Bind state and releases; nothing is loaded before `refresh`."""
+        self._encoder_threads = encoder_threads
         self.home = home
         self.state = state
         self.releases = releases
@@ -77,6 +78,7 @@ class Service:
             state=State.open(settings.state_url(source)),
             releases=Releases(home, source, settings.releases),
             home=home,
+            encoder_threads=settings.traffic.encoder_threads,
         )
 
     # ---- what answers ----
@@ -270,7 +272,7 @@ class Service:
         if release.number == self._unusable:
             return
         try:
-            fresh = Live.opened(release)
+            fresh = Live.opened(release, self._encoder_threads)
         except PrismRecError:
             self._unusable = release.number  # not tried again and again
             raise

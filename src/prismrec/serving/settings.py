@@ -31,6 +31,9 @@ class TrafficSettings(Section):
     requests: int = Field(default=256, ge=1, description="requests at once; more are told to come back, 503")
     waiting: int = Field(default=512, ge=1, description="questions that wait for their batch; more are refused, 503")
     batch: int = Field(default=64, ge=1, description="questions that are answered together at most")
+    encoder_threads: int = Field(
+        default=1, ge=1, le=256, description="threads of torch, where the model's encoder runs in it"
+    )
     connections: int = Field(default=2048, ge=1, description="open connections; more are refused")
     head_bytes: int = Field(default=32 * 1024, ge=1024, description="bytes of request line and headers")
     request_seconds: float = Field(default=10, gt=0, description="seconds until a request is given up, 503")

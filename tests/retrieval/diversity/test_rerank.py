@@ -215,3 +215,17 @@ def test_a_list_of_fifty_from_five_hundred_takes_about_a_millisecond(method):
         rerank(scores, alike, {}, diversity, 50)
         seconds.append(time.perf_counter() - began)
     assert min(seconds) < 0.005  # far above what it takes, far below what plain Python would
+
+
+def test_views_without_vectors_are_alike_by_their_common_nodes():
+    rows = np.array([[1, 0], [0, 1], [1, 0], [1, 0]], np.float32)
+    nodes = {"genre": Sequences.from_lists([[5, 7], [7], [], [5, 7, 9, 11]])}
+    alike = likeness(rows, {"item": slice(0, 2)}, Diversity(), ["item", "genre"], nodes)
+    products = alike @ alike.T
+    assert products[0, 1] == pytest.approx(1 / np.sqrt(2))
+    assert products[0, 3] == pytest.approx(2 / np.sqrt(2 * 4))
+    assert products[1, 3] == pytest.approx(1 / 2)
+    assert products[2].tolist() == [0, 0, 0, 0]
+    assert alike.shape == (4, 2)  # 9 and 11 are of one candidate each
+    both = likeness(rows, {"item": slice(0, 2)}, Diversity(views={"item": 1, "genre": 3}), ["item", "genre"], nodes)
+    assert (both @ both.T)[0, 3] == pytest.approx((1 + 3 * 2 / np.sqrt(8)) / 4)

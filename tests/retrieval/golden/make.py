@@ -19,14 +19,15 @@ from prismrec.retrieval.manifest import SCHEMA_VERSION
 HERE = Path(__file__).parent / f"version_{SCHEMA_VERSION}"
 QUESTIONS: list[dict[str, Any]] = [
     {"history": [2**60 + 4, 2**60 + 2]},
-    {"history": [2**60 + 9], "weights": {"item": 0.5, "category": 1.0, "shop": -0.4}, "exclude_seen": False},
+    {"history": [2**60 + 9], "user": "bob", "exclude_seen": False},
     {"history": []},
 ]
+"""Of version 3; those of the versions before it are in their `expected.json`."""
 
 
 def main() -> None:
     """Write `bundle/` and `expected.json` into the folder of the schema version."""
-    contents = runpy.run_path(str(Path(__file__).parents[1] / "conftest.py"))["make_contents"]()
+    contents = runpy.run_path(str(Path(__file__).parents[1] / "conftest.py"))["make_encoded_contents"]()
     contents = dataclasses.replace(
         contents, index=IndexSettings(kind="scan"), evaluation={"experiments": [{"data": "invented"}]}
     )

@@ -37,10 +37,18 @@ def pool_size(diversity: Diversity, k: int) -> int:
     return max(k, diversity.pool or POOL_PER_ITEM * k)
 
 
-def likeness(rows: Rows, columns: Mapping[str, slice], diversity: Diversity, views: Sequence[str]) -> Rows:
+def likeness(
+    rows: Rows,
+    columns: Mapping[str, slice],
+    diversity: Diversity,
+    views: Sequence[str],
+    nodes: Mapping[str, Sequences] | None = None,
+) -> Rows:
     """Vectors whose inner product says how alike two candidates are: the weighted mean of the cosines in each view.
 
         l_ij = sum_v w_v cos(row_i[v], row_j[v]) / sum_v w_v
+
+    A view without vectors compares the nodes themselves: n_ij / sqrt(n_i n_j) for n_ij nodes in common of n_i and n_j.
 
     Args:
         rows: (m, D) float32: the views of the candidates side by side, as in `matrices.ItemMatrices`.
@@ -48,6 +56,7 @@ def likeness(rows: Rows, columns: Mapping[str, slice], diversity: Diversity, vie
         diversity: its `views` are the weights w; where it has none, all side views weigh alike (the items' own view
             where there is no other).
         views: the views there are.
+        nodes: view -> the nodes of each candidate, at least of the views that have no columns.
 
     Returns:
         (m, d) float32: rows of length 1; shorter where an item has no node in a view, in which it is like nothing.
@@ -57,8 +66,24 @@ def likeness(rows: Rows, columns: Mapping[str, slice], diversity: Diversity, vie
     """
     weights = _weights(diversity, views)
     total = sum(weights.values())
-    parts = [np.float32(np.sqrt(w / total)) * unit_rows(rows[:, columns[view]]) for view, w in weights.items()]
+    parts = [
+        np.float32(np.sqrt(w / total))
+        * (unit_rows(rows[:, columns[v]]) if v in columns else _unit_sets((nodes or {})[v]))
+        for v, w in weights.items()
+    ]
     return np.ascontiguousarray(np.column_stack(parts)) if parts else np.zeros((len(rows), 1), np.float32)
+
+
+def _unit_sets(nodes: Sequences) -> Rows:
+    """(m, d) float32: rows whose products are cosines between sets of nodes.
+
+    There is a column per node that several candidates have: what one has alone makes it no more like any other.
+    """
+    owners = np.repeat(np.arange(len(nodes)), nodes.lengths)
+    _, slots, n_owners = np.unique(nodes.values, return_inverse=True, return_counts=True)
+    sets = np.zeros((len(nodes), len(n_owners)), np.float32)
+    sets[owners, slots] = (1 / np.sqrt(np.maximum(nodes.lengths, 1)))[owners]
+    return sets[:, n_owners > 1]
 
 
 def rerank(

@@ -1,7 +1,8 @@
 """How many of the best items an index finds, measured against exact search under the weightings that requests may use.
 
 An approximate index is built for no weighting in particular, and each request brings its own. So the build asks it
-with real query vectors (the source rows of items, and recency-weighted mixtures of several, as histories are) under
+with real query vectors (the source rows of items, and recency-weighted mixtures of several, as histories are; those of
+an encoder, where the bundle has one, of histories drawn alike and of users that it knows) under
 
     bundle              the bundle's own view weights and popularity weight
     equal               all views alike
@@ -24,13 +25,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from prismrec.data.blocks import row_blocks
-from prismrec.data.schema import ITEM_VIEW
+from prismrec.data.schema import ITEM_VIEW, UNKNOWN
 from prismrec.errors import ConfigError
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.index.exact import best_of_all
 from prismrec.retrieval.index.item_index import ItemIndex
 from prismrec.retrieval.index.settings import IndexSettings
 from prismrec.retrieval.matrices import ItemMatrices
+from prismrec.retrieval.query_encoding import QueryEncoding
 
 RECALL_AT = 50
 """How many of the best must be found."""
@@ -51,7 +53,7 @@ class Weighting:
 
 
 def build_index(
-    matrices: ItemMatrices, settings: IndexSettings, query: QuerySettings
+    matrices: ItemMatrices, settings: IndexSettings, query: QuerySettings, encoding: QueryEncoding | None = None
 ) -> tuple[ItemIndex, dict[str, float]]:
     """The index for a bundle, measured: with kind "auto" the fastest that finds enough.
 
@@ -59,6 +61,7 @@ def build_index(
         matrices: made for `query.similarity`.
         settings: of the index.
         query: the bundle's own query settings.
+        encoding: what makes the queries; None where they are mixtures of source vectors.
 
     Returns:
         The index, and recall by name of weighting; empty for exact search, which misses nothing.
@@ -69,7 +72,7 @@ def build_index(
     index = ItemIndex.build(matrices.targets, settings)
     if index.approximate is None:
         return index, {}
-    probe = RecallProbe(matrices, query, settings.seed)
+    probe = RecallProbe(matrices, query, settings.seed, encoding)
     recall = probe.measure(index)
     while settings.kind == "auto" and min(recall.values()) < settings.recall_floor:
         if index.settings.over_fetch >= MOST_OVER_FETCH:
@@ -84,10 +87,13 @@ def build_index(
 class RecallProbe:
     """Queries under every weighting, and the score that an answer must reach to be among the best."""
 
-    def __init__(self, matrices: ItemMatrices, query: QuerySettings, seed: int = 0) -> None:
+    def __init__(
+        self, matrices: ItemMatrices, query: QuerySettings, seed: int = 0, encoding: QueryEncoding | None = None
+    ) -> None:
         """Draw the queries and answer them exactly."""
         self._k = min(RECALL_AT, matrices.n_items)
-        mixtures = _mixtures(matrices, query, np.random.default_rng(seed))
+        rng = np.random.default_rng(seed)
+        mixtures = _mixtures(matrices, query, rng) if encoding is None else _encoded(matrices, query, encoding, rng)
         self.queries = {
             name: _weighted(mixtures, weighting, matrices.columns)
             for name, weighting in weightings(query, list(matrices.columns)).items()
@@ -125,6 +131,20 @@ def _mixtures(matrices: ItemMatrices, query: QuerySettings, rng: np.random.Gener
     several = np.einsum("h,qhd->qd", decay / decay.sum(), matrices.sources[histories])
     mixed: NDArray[np.float32] = np.concatenate([single, several]).astype(np.float32)
     return mixed
+
+
+def _encoded(
+    matrices: ItemMatrices, query: QuerySettings, encoding: QueryEncoding, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """(n_queries, D) float32: single items and histories of several, every other one of a user that it knows."""
+    n_single = _N_QUERIES // 2
+    length = min(query.history_length, 20)
+    single = rng.integers(0, matrices.n_items, (n_single, 1))
+    several = _by_popularity(matrices.targets[:, -1], (_N_QUERIES - n_single, length), rng)
+    users = np.full(_N_QUERIES, UNKNOWN, np.int64)
+    if encoding.n_users:
+        users[::2] = rng.integers(0, encoding.n_users, len(users[::2]))
+    return encoding.vectors([*single, *several], users.tolist())
 
 
 def _by_popularity(prior: NDArray[np.float32], shape: tuple[int, int], rng: np.random.Generator) -> NDArray[np.int64]:

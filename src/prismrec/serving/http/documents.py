@@ -30,7 +30,10 @@ class ExplanationDocument(BaseModel):
     views: dict[str, float] = Field(description="share of each view")
     popularity: float = Field(description="share of the popularity prior")
     repeat: float = Field(description="the bonus for having been in the history")
-    history: list[tuple[int | str, float]] = Field(description="what each item of the history adds, strongest first")
+    history: list[tuple[int | str, float]] = Field(
+        description="what each item of the history adds, strongest first; where the model encodes histories, by how "
+        "much the score falls without it, which does not add up"
+    )
     preferences: float = Field(description="what declared preferences add; with `history`, a breakdown of `views`")
 
 
@@ -57,7 +60,7 @@ class ListAnswer(BaseModel):
 
     items: list[FoundItem]
     unknown_ids: list[int | str] = Field(description="ids of the request that nobody knows")
-    basis: str = Field(description="what the list was made of: history, preferences, popularity, or item")
+    basis: str = Field(description="what the list was made of: history, user, preferences, popularity, or item")
     release: int = Field(description="number of the release that answered")
     report: SpreadReport | None = Field(default=None, description="with diversity")
 

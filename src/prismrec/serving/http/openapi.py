@@ -74,14 +74,15 @@ def examples(live: Live | None) -> dict[str, dict[str, Any]]:
     """Bodies to try, by route, each under a summary."""
     first, second, views = _samples(live)
     side = next(iter(views), None)
-    weighted = {"item": 1.0, **({side: 0.3} if side else {})}
+    encodes = live is not None and live.bundle.contents.encoder is not None
+    weighted = {} if encodes else {"weights": {"item": 1.0, **({side: 0.3} if side else {})}}
     liked = {"preferences": {side: [views[side]]}} if side else {}
     only = {"filters": {"where": {side: {"any_of": [views[side]]}}}} if side else {}
     new = {"item_id": first, "columns": {"note": "back in stock"}}
     bodies: dict[str, dict[str, Any]] = {
         "recommend": {
             "after a history": {"history": [first, second], "k": 5},
-            "weights, filters, diversity": {"history": [first], "k": 5, "weights": weighted, "diversity": 0.3, **only},
+            "weights, filters, diversity": {"history": [first], "k": 5, "diversity": 0.3, **weighted, **only},
             "nothing known but a preference": {"k": 5, **liked},
             "for a user": {"user_id": "ann", "k": 5},
             "several at once": {"requests": [{"history": [first], "k": 3}, {"history": [second], "k": 3}]},
@@ -89,7 +90,7 @@ def examples(live: Live | None) -> dict[str, dict[str, Any]]:
         "similar": {
             "what goes with it": {"item_id": first, "k": 5},
             "what is used like it, with reasons": {
-                "item_id": first, "k": 5, "similarity": "cosine", "weights": weighted, "explain": True
+                "item_id": first, "k": 5, "similarity": "cosine", "explain": True, **weighted
             },
         },
         "items": {"change one": new, "several at once": {"items": [new]}},

@@ -79,6 +79,7 @@ class PageData:
     def overview(self) -> dict[str, Any]:
         """What the bundle is: catalogue, views, query settings; what the page is built from."""
         manifest, items = self.bundle.manifest, self.bundle.items
+        encoder = self.bundle.contents.encoder
         return {
             "title": self.settings.title or _text_at(manifest.config, "data", "name") or self._name,
             "created": manifest.created,
@@ -86,7 +87,8 @@ class PageData:
             "n_items": len(items),
             "n_clicks": int(items.counts.sum()),
             "name_column": self.name_column,
-            "views": [self._view(view) for view in self.bundle.views],
+            "views": [self._view(view) for view in (ITEM_VIEW, *self._side_views)],
+            "encoder": "" if encoder is None else encoder.algorithm,
             "query": self.bundle.contents.query.model_dump(mode="json"),
             "metrics": dict(manifest.metrics),
         }
@@ -154,7 +156,7 @@ class PageData:
 
     @property
     def _side_views(self) -> list[str]:
-        return [view for view in self.bundle.views if view != ITEM_VIEW]
+        return list(self.bundle.contents.item_nodes)
 
     @cached_property
     def _node_labels(self) -> dict[str, pa.Array]:
@@ -174,7 +176,8 @@ class PageData:
             "name": view,
             "column": _view_column(self.bundle.manifest.config, view),
             "n_nodes": len(contents.vocabularies[view]),
-            "dim": int(contents.vectors[view].source.shape[1]),
+            "dim": int(contents.vectors[view].source.shape[1]) if view in contents.vectors else 0,
+            "weighable": contents.encoder is None,
             "items_covered": covered,
             "integer_nodes": bool(pa.types.is_integer(contents.vocabularies[view].ids.type)),
             "weight": contents.query.view_weights.get(view, 0.0),
@@ -230,7 +233,7 @@ def name_column(bundle: Bundle, wanted: str = "") -> str:
     for name in NAME_COLUMNS:
         if name in by_lower_case:
             return by_lower_case[name]
-    of_views = {_view_column(bundle.manifest.config, view) for view in bundle.views}
+    of_views = {_view_column(bundle.manifest.config, view) for view in bundle.contents.item_nodes}
     texts = (name for name in columns if name not in of_views and _is_text(table.schema.field(name).type))
     return next(texts, "")
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.errors import MissingExtraError
+from prismrec.retrieval.blend import MultiViewScorer
 from prismrec.retrieval.bundle import Bundle
 
 _COMPONENTS = 50
@@ -30,11 +31,12 @@ def most_clicked(bundle: Bundle, n: int) -> NDArray[np.int64]:
 def blended_vectors(bundle: Bundle, items: NDArray[np.int64]) -> NDArray[np.float32]:
     """(len(items), D) float32: the vectors of the views with weight, weighted as the bundle's own queries weigh them.
 
-    Where the bundle weighs no view, the item view stands alone.
+    Where the bundle weighs no view, and where its model encodes queries, the item view stands alone.
     """
-    settings = bundle.contents.query
+    contents = bundle.contents
+    settings = contents.query.model_copy(update={"similarity": "cosine"})
     weights = {view: abs(weight) for view, weight in settings.view_weights.items() if weight} or {ITEM_VIEW: 1.0}
-    scorer = bundle.recommender(settings.model_copy(update={"similarity": "cosine"}))
+    scorer = MultiViewScorer(contents.vectors, contents.item_nodes, bundle.items.counts, settings)
     total = sum(weights.values())
     parts = [np.sqrt(weight / total) * scorer.item_vectors(view).source[items] for view, weight in weights.items()]
     return np.concatenate(parts, axis=1, dtype=np.float32)

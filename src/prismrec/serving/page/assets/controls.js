@@ -12,7 +12,7 @@ const LENGTHS = [12, 20, 50];
 /** The panel of a tab; `popularity` is the state's key of its popularity. */
 export function controls(overview, colours, { tab, popularity, similarity = false, seen = false }) {
   const most = Math.max(2, Math.ceil(1.5 * Math.max(...overview.views.map((view) => Math.abs(view.weight))))); // one scale for all
-  const sliders = overview.views.map((view) => weightSlider(view, colours[view.name], tab, most));
+  const sliders = overview.views.filter((view) => view.weighable).map((view) => weightSlider(view, colours[view.name], tab, most));
   const popular = slider({
     id: `${tab}-popularity`, name: "Popularity", colour: "var(--grey)", min: 0, max: Math.max(2, 2 * initial()[popularity]), step: 0.05,
     value: () => state[popularity], set: (value) => change({ [popularity]: value }),
@@ -32,9 +32,10 @@ export function controls(overview, colours, { tab, popularity, similarity = fals
 
   const element = h("details", { class: "panel controls", open: wide },
     h("summary", {}, "Tune the list"),
-    h("fieldset", {}, h("legend", {}, "Views"),
-      h("p", { class: "hint" }, "How much each view counts. Below zero pushes away from it."),
-      sliders.map((each) => each.element)),
+    overview.encoder ? h("p", { class: "hint" }, `The model (${overview.encoder}) reads a history as a whole: there are no views to weigh.`)
+      : h("fieldset", {}, h("legend", {}, "Views"),
+        h("p", { class: "hint" }, "How much each view counts. Below zero pushes away from it."),
+        sliders.map((each) => each.element)),
     h("div", { class: "knob" }, popular.element, popularHint),
     h("div", { class: "knob" }, diverse.element, h("p", { class: "hint" }, "Zero: by score alone. Higher: each item unlike those above it."), report),
     near?.element,

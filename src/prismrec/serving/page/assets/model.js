@@ -52,14 +52,18 @@ function fill(section, parts) {
 function facts(overview) {
   const views = overview.views.map((view) =>
     h("li", {}, h("strong", {}, viewLabel(view.name)), view.name === "item" ? "" : ` — ${count(view.n_nodes)} ${viewPlural(view.name)}${view.column ? ` (column ${view.column})` : ""}, known for ${percent(view.items_covered)} of the items`,
-      `, ${view.dim} numbers each, weight ${view.weight}`));
+      !view.dim ? ", without vectors: for filters and quotas" : `, ${view.dim} numbers each${view.weighable ? `, weight ${view.weight}` : ""}`));
   const query = overview.query;
   const facts = [
     ["Items", count(overview.n_items)], ["Clicks", count(overview.n_clicks)], ["Clicks per item", (overview.n_clicks / Math.max(1, overview.n_items)).toFixed(1)],
-    ["Trained", overview.created.slice(0, 16).replace("T", " ")], ["History", `latest ${query.history_length}`], ["Recency decay", query.recency_decay], ["Popularity", query.popularity_weight],
+    ["Trained", overview.created.slice(0, 16).replace("T", " ")],
+    ...(overview.encoder ? [["Model", overview.encoder]] : [["History", `latest ${query.history_length}`], ["Recency decay", query.recency_decay]]),
+    ["Popularity", query.popularity_weight],
   ];
+  const how = overview.encoder ? "The model makes one vector of a whole history, and scores items by their product with it."
+    : "Each item has one vector per view; a list scores items by all of them, weighted. These are the model's own settings.";
   return h("section", { class: "card wide", "aria-labelledby": "facts-title" }, h("h2", { id: "facts-title" }, "The model"),
-    h("p", { class: "hint" }, "Each item has one vector per view; a list scores items by all of them, weighted. These are the model's own settings."),
+    h("p", { class: "hint" }, how),
     h("dl", { class: "facts" }, facts.map(([name, value]) => h("div", {}, h("dt", {}, name), h("dd", {}, value)))),
     h("ul", { class: "plain" }, views));
 }

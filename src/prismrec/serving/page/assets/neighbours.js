@@ -15,12 +15,13 @@ export function neighbours(overview, colours, { addToSession }) {
   const card = h("section", { class: "card seed", "aria-label": "The item" });
   const pick = (row) => change({ item: row.id }, { step: true });
   const shared = { pick, pickLabel: "Show its neighbours", add: addToSession };
-  const blend = column("Blended", "all views, weighted as on the sliders", "blend", itemList({ ...shared, label: "Neighbours by all views", colours, explain }));
-  const columns = overview.views.map((view) =>
+  const [title, how] = overview.encoder ? ["Neighbours", "as the model sees them"] : ["Blended", "all views, weighted as on the sliders"];
+  const blend = column(title, how, "blend", itemList({ ...shared, label: "Neighbours by all views", colours, explain }));
+  const columns = overview.views.filter((view) => view.weighable).map((view) =>
     column(viewLabel(view.name), hintOf(view.name), view.name, itemList({ ...shared, label: `Neighbours by the view ${viewLabel(view.name)}` }), colours[view.name]));
   const all = [blend, ...columns];
   const grid = h("div", { class: "columns", vars: { "--columns": columns.length } }, all.map((each) => each.element));
-  const element = h("div", { class: "with-panel" }, panel.element, h("div", { class: "content" }, card, chooser(all), grid));
+  const element = h("div", { class: "with-panel" }, panel.element, h("div", { class: "content" }, card, columns.length ? chooser(all) : null, grid));
 
   const failed = (error) => failure(error.message);
   const askCard = latest(showCard, failed);
@@ -36,7 +37,7 @@ export function neighbours(overview, colours, { addToSession }) {
     const questions = perView(state, overview);
     if (isNew("card", state.item)) askCard((signal) => read("cards", { id: state.item }, signal));
     if (isNew("blend", question)) refreshBlend(...question);
-    if (isNew("columns", questions)) refreshColumns(...questions);
+    if (questions && isNew("columns", questions)) refreshColumns(...questions);
   }
 
   function showBlend(answer) {

@@ -23,23 +23,26 @@ export function where(filters, overview) {
 /** Whether popularity plays a part among neighbours: only in the nearness that the bundle recommends by. */
 export const knowsPopularity = (state, overview) => state.similarity === overview.query.similarity;
 
+/** View weights where the model has any: one that encodes histories reads them whole, and refuses weights. */
+const weighted = (weights, overview) => (overview.encoder ? {} : { weights });
+
 /** The neighbours of an item by all views as weighted: [address, body]. A session of this one item asks the same. */
 export function blended(state, overview, weights = state.weights, diversity = state.diversity) {
-  const shared = { k: state.length, weights, diversity, filters: where(state.filters, overview), text_ids: true };
+  const shared = { k: state.length, ...weighted(weights, overview), diversity, filters: where(state.filters, overview), text_ids: true };
   if (!knowsPopularity(state, overview)) return ["similar", { ...shared, item_id: state.item, similarity: state.similarity }];
   return ["recommend", { ...shared, history: [state.item], popularity_weight: state.neighbourPopularity }];
 }
 
-/** The same for each view alone, by score alone: one batch. */
+/** The same for each view that can be weighed alone, by score alone: one batch; null where there is none. */
 export function perView(state, overview) {
-  const questions = overview.views.map((view) => blended(state, overview, { [view.name]: 1 }, 0));
-  return [questions[0][0], { requests: questions.map(([, body]) => body) }];
+  const questions = overview.views.filter((view) => view.weighable).map((view) => blended(state, overview, { [view.name]: 1 }, 0));
+  return questions.length === 0 ? null : [questions[0][0], { requests: questions.map(([, body]) => body) }];
 }
 
 /** What comes next in the session: [address, body]. */
 export function following(state, overview) {
   return ["recommend", {
-    history: state.session, k: state.length, weights: state.weights, popularity_weight: state.sessionPopularity, diversity: state.diversity,
+    history: state.session, k: state.length, ...weighted(state.weights, overview), popularity_weight: state.sessionPopularity, diversity: state.diversity,
     filters: where(state.filters, overview), exclude_seen: state.leaveOutSeen, text_ids: true,
   }];
 }

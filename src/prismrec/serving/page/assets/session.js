@@ -17,7 +17,7 @@ export function session(overview, colours, { nameOf, remember }) {
   const basis = h("p", { class: "hint" });
   const element = h("div", { class: "with-panel" }, panel.element, h("div", { class: "content two" },
     h("section", { class: "card", "aria-labelledby": "session-title" },
-      h("h2", { id: "session-title" }, "Session"), h("p", { class: "hint" }, orderHint(overview.query.recency_decay)),
+      h("h2", { id: "session-title" }, "Session"), h("p", { class: "hint" }, orderHint(overview)),
       steps, empty, starters, clear),
     h("section", { class: "card column blend shown", "aria-labelledby": "next-title" },
       h("h2", { id: "next-title" }, "Recommended next"), basis, list.element)));
@@ -98,8 +98,10 @@ export function session(overview, colours, { nameOf, remember }) {
   return { element, enter: refresh, append };
 }
 
-const orderHint = (decay) =>
-  decay < 1 ? "What a visitor clicked, oldest first: the latest counts most. Reorder it and see." : "What a visitor clicked, oldest first. To this model all of it counts alike.";
+function orderHint({ encoder, query }) {
+  if (encoder) return `What a visitor clicked, oldest first: the whole of it is what the model (${encoder}) reads.`;
+  return query.recency_decay < 1 ? "What a visitor clicked, oldest first: the latest counts most. Reorder it and see." : "What a visitor clicked, oldest first. To this model all of it counts alike.";
+}
 
 function basisText(answer) {
   const unknown = answer.unknown_ids.length ? ` Not known here: ${answer.unknown_ids.join(", ")}.` : "";

@@ -5,13 +5,15 @@ import { debounced } from "./dom.js";
 export const TABS = ["neighbours", "session", "map", "model"];
 const listeners = new Set();
 let defaults = {};
+let views = new Set();
 
 /** The state; changed by `change` alone. */
 export const state = {};
 
 /** Begin with what the bundle says, and then with what the address says. */
 export function begin(overview) {
-  const weights = Object.fromEntries(overview.views.map((view) => [view.name, view.weight]));
+  const weights = Object.fromEntries(overview.views.filter((view) => view.weighable).map((view) => [view.name, view.weight]));
+  views = new Set(overview.views.map((view) => view.name));
   defaults = {
     tab: "neighbours",
     item: "",
@@ -97,7 +99,7 @@ function fromAddress() {
   found.weights = weights;
   for (const [key, short] of Object.entries(NUMBERS)) if (isNumber(query.get(short))) found[key] = Number(query.get(short));
   found.filters = ["only", "not"].flatMap((name) =>
-    query.getAll(name).map(parted).filter(([view]) => view in weights).map(([view, value]) => ({ view, value, only: name === "only" })),
+    query.getAll(name).map(parted).filter(([view]) => views.has(view)).map(([view, value]) => ({ view, value, only: name === "only" })),
   );
   if (["source_target", "cosine"].includes(query.get("near"))) found.similarity = query.get("near");
   if (query.has("seen")) found.leaveOutSeen = false;
