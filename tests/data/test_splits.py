@@ -150,6 +150,13 @@ def test_a_fold_asks_for_the_held_out_items_from_the_training_items_in_time_orde
         assert truth == [item for minute, item in own if (user, item, minute) not in training]
 
 
+@pytest.mark.parametrize(("wanted", "n_held_out"), [(0, 3), (1, 1), (2, 2), (7, 3)])
+def test_only_the_first_folds_are_held_out_where_no_more_are_wanted(wanted, n_held_out):
+    every = [train_rows(fold) for fold in split(log(MANY_ROWS), SplitSettings(protocol="kfold", n_folds=3))]
+    some = list(split(log(MANY_ROWS), SplitSettings(protocol="kfold", n_folds=3, max_folds=wanted)))
+    assert [train_rows(fold) for fold in some] == every[:n_held_out]
+
+
 def test_folds_depend_on_the_seed_and_the_row_alone():
     rows = [("u", item, item) for item in range(200)]
     one, same, other = (cut(log(rows), "kfold", seed=seed) for seed in (1, 1, 2))

@@ -54,6 +54,7 @@ class SplitSettings(Section):
     )
     history: History = Field(default="session", description="What a session query may look back on.")
     n_folds: int = Field(default=5, ge=2, description="Number of random folds of `kfold`.")
+    max_folds: int = Field(default=0, ge=0, description="Hold out only the first so many folds; 0 holds out each.")
     cold_share: float = Field(
         default=0.1, gt=0, lt=1, description="Share of the items with side nodes that `cold_item` withholds."
     )
@@ -114,7 +115,7 @@ def kfold(interactions: Interactions, settings: SplitSettings) -> Iterator[Split
     """
     rows = _numbered(interactions)
     rows = rows.mutate(fold=(_scrambled(rows[ROW], settings.seed) * settings.n_folds / _PRIME).floor().cast("int64"))
-    for fold in range(settings.n_folds):
+    for fold in range(min(settings.max_folds or settings.n_folds, settings.n_folds)):
         marked = rows.mutate(held=rows.fold == fold)
         n_held = marked.held.cast("int64").sum().over(ibis.window(group_by=USER_ID))
         marked = marked.mutate(too_few=marked.n_rows - n_held < settings.min_history)
