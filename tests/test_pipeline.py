@@ -11,6 +11,7 @@ import pytest
 
 from prismrec import fitting
 from prismrec.data.bundled import bundled_paths
+from prismrec.data.prepared import UserView
 from prismrec.data.sequences import Sequences
 from prismrec.data.splits import split
 from prismrec.data.vocabulary import Vocabulary
@@ -148,6 +149,7 @@ def test_the_fingerprint_is_of_everything_training_reads(shop):
     nodes[-1] = (nodes[-1] + 1) % len(view.nodes)
     histories = data.histories.values.copy()
     histories[3] += 1
+    ages = Sequences.from_lists([[0], [1]])
     others = [
         replace(data, histories=Sequences(histories, data.histories.offsets)),
         replace(data, sessions=data.sessions.slice(1, len(data.sessions))),
@@ -156,6 +158,10 @@ def test_the_fingerprint_is_of_everything_training_reads(shop):
         replace(data, views={"category": view}),
         changed_view(data, item_nodes=Sequences(nodes, view.item_nodes.offsets)),
         changed_view(data, sessions=view.sessions.slice(1, len(view.sessions))),
+        replace(data, user_views={"age": UserView("age", view.nodes, ages)}),
+        replace(data, user_views={"job": UserView("job", view.nodes, ages)}),
+        replace(data, user_links=ages),
+        replace(data, user_links=Sequences.from_lists([[1], [0]])),
     ]
     assert len({fingerprint_of(other) for other in [data, *others]}) == 1 + len(others)
 

@@ -25,7 +25,7 @@ from prismrec.cluster.launch import launch
 from prismrec.cluster.process_group import attempt, own_threads, processes_here
 from prismrec.config import Section
 from prismrec.data.prepared import PreparedData, load_prepared
-from prismrec.data.schema import ITEM_VIEW
+from prismrec.data.schema import ITEM_VIEW, USERS
 from prismrec.data.sharded.layout import is_sharded, read_manifest
 from prismrec.data.sharded.reader import read_shards
 from prismrec.data.training_data import TrainingData, training_data
@@ -193,7 +193,18 @@ def fingerprint_of(data: PreparedData) -> str:
             digest.update(b"" if buffer is None else buffer)
     for array in (data.histories.values, data.histories.offsets):
         digest.update(np.ascontiguousarray(array).data)
+    _add_users(digest, data)
     return digest.hexdigest()
+
+
+def _add_users(digest: hashlib._Hash, data: PreparedData) -> None:
+    """What is known of the users, where anything is."""
+    rows = {name: view.user_nodes for name, view in data.user_views.items()}
+    rows |= {} if data.user_links is None else {USERS: data.user_links}
+    for name, sequences in rows.items():
+        digest.update(name.encode())
+        for array in (sequences.values, sequences.offsets):
+            digest.update(np.ascontiguousarray(array).data)
 
 
 def by_side(matrices: Mapping[str, NDArray]) -> dict[str, NDArray]:
