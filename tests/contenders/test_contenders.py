@@ -6,15 +6,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from prismrec import contenders, fitting
-from prismrec.contenders import ABLATIONS, BASELINES, DEFAULT, SPACES, VARIANTS, run, varied
+from prismrec.contenders import BASELINES, DEFAULT, SPACES, arena, run
 from prismrec.data.bundled import bundled_paths
 from prismrec.data.splits import split, validation_split
 from prismrec.errors import ConfigError
+from prismrec.evaluation.protocols import evaluate
 from prismrec.evaluation.queries import queries_from
 from prismrec.evaluation.tuning import tune
 from prismrec.fitting import fit
 from prismrec.inputs import read_tables
-from prismrec.models.baselines import BaselinesConfig
 from prismrec.settings import demo_settings
 
 FAST = [
@@ -40,14 +40,15 @@ def measured(tables):
     return run(*read_tables(settings, *tables), settings, note=told.append), told
 
 
-class Arena:
+class Witness:
     """Notes on what each side was asked: (user, history, truth) in external ids."""
 
     def __init__(self, monkeypatch):
         self.tuned_on, self.measured_on, self.trained_on = [], [], []
         self._queries = {}
-        for name in ("validation_score", "tuned_on", "evaluate", "queries_from", "prepare_log"):
-            monkeypatch.setattr(contenders, name, self._watched(name, getattr(contenders, name)))
+        for name in ("validation_score", "tuned_on", "queries_from", "prepare_log"):
+            monkeypatch.setattr(arena, name, self._watched(name, getattr(arena, name)))
+        monkeypatch.setattr(contenders, "evaluate", self._watched("evaluate", evaluate))
 
     def _watched(self, name, original):
         def watched(*arguments):
@@ -67,8 +68,8 @@ class Arena:
 
 
 @pytest.fixture
-def arena(monkeypatch):
-    return Arena(monkeypatch)
+def witness(monkeypatch):
+    return Witness(monkeypatch)
 
 
 def test_every_default_contender_is_measured_and_told_of(measured):
@@ -109,7 +110,7 @@ def without_repeats(row):
 
 
 @pytest.mark.parametrize("protocol", ["next_item", "ratio"])
-def test_nothing_is_tuned_or_trained_on_what_it_is_measured_by(tables, arena, protocol):
+def test_nothing_is_tuned_or_trained_on_what_it_is_measured_by(tables, witness, protocol):
     settings = demo_settings([*FAST, f"split.protocol={protocol}"])
     log, items = read_tables(settings, *tables)
     run(log, items, settings, ["popularity", "m2grl"])
@@ -118,18 +119,18 @@ def test_nothing_is_tuned_or_trained_on_what_it_is_measured_by(tables, arena, pr
     for user, item in zip(rows["user_id"].to_pylist(), rows["item_id"].to_pylist(), strict=True):
         whole.setdefault(user, []).append(item)
 
-    assert len(arena.measured_on) == 2
-    for asked in arena.measured_on:
-        assert asked == arena.measured_on[0], "all are asked the same"
+    assert len(witness.measured_on) == 2
+    for asked in witness.measured_on:
+        assert asked == witness.measured_on[0], "all are asked the same"
         for query in asked:
             assert query["history"] + query["truth"] == whole[query["user_id"]]
-    kept = {query["user_id"]: query["history"] for query in arena.measured_on[0]}
-    assert len(arena.tuned_on) > 10
-    for asked in arena.tuned_on:
+    kept = {query["user_id"]: query["history"] for query in witness.measured_on[0]}
+    assert len(witness.tuned_on) > 10
+    for asked in witness.tuned_on:
         for query in asked:  # what tuning looks at ends before the first event of the test
             assert query["history"] + query["truth"] == kept.get(query["user_id"], whole[query["user_id"]])
-    tuned = {query["user_id"]: query["history"] for query in arena.tuned_on[0]}
-    for data, left in zip(arena.trained_on, ({**whole, **kept, **tuned}, {**whole, **kept}), strict=True):
+    tuned = {query["user_id"]: query["history"] for query in witness.tuned_on[0]}
+    for data, left in zip(witness.trained_on, ({**whole, **kept, **tuned}, {**whole, **kept}), strict=True):
         histories = {
             user: data.items.ids_of(row)
             for user, row in zip(data.users.ids_of(range(len(data.users))), data.histories, strict=True)
@@ -167,8 +168,8 @@ def test_a_contender_that_knows_the_answers_of_the_test_gains_nothing_by_it_in_t
                 answers[tuple(history.tolist())] = max(int(truth[0]), 0)
         return queries
 
-    monkeypatch.setattr(contenders, "queries_from", with_answers_read)
-    monkeypatch.setattr(contenders, "_built", lambda name, config: Cheat(config))
+    monkeypatch.setattr(arena, "queries_from", with_answers_read)
+    monkeypatch.setattr(arena, "_built", lambda name, config: Cheat(config))
     settings = demo_settings(FAST)
     found = run(*read_tables(settings, *tables), settings, ["popularity"], reference=[])
     cheats = found.chosen["popularity"]["repeat_weight"] == 100.0
@@ -181,35 +182,6 @@ def test_an_unknown_name_is_refused_before_any_work(monkeypatch):
         run(None, None, demo_settings(), ["popularity", "svd"])  # type: ignore[arg-type]
 
 
-def test_names_and_spaces_belong_together():
-    assert set(SPACES) == set(BaselinesConfig.model_fields)
-    assert set(DEFAULT) <= {*SPACES, *VARIANTS}
-    assert set(ABLATIONS) <= set(VARIANTS)
-    assert not set(SPACES) & set(VARIANTS)
-
-
-@pytest.mark.parametrize("name", VARIANTS)
-def test_a_variant_changes_what_it_says_and_nothing_else(name):
-    start = demo_settings()
-    changed = varied(start, VARIANTS[name])
-    for section in type(start).model_fields:
-        before, after = (getattr(s, section) for s in (start, changed))
-        fields = {field.partition(".")[2] for field in VARIANTS[name] if field.split(".")[0] == section}
-        if section == "views":
-            assert after == VARIANTS[name].get("views", before)
-        elif section == "query" and "views" in VARIANTS[name]:
-            assert after.view_weights == {"item": start.query.view_weights["item"]}
-        elif fields:
-            assert after == before.model_copy(update={f: VARIANTS[name][f"{section}.{f}"] for f in fields})
-        else:
-            assert after == before, section
-
-
-def test_varied_refuses_a_field_that_is_not_there():
-    with pytest.raises(ConfigError, match=r"unknown key 'model.contxt'; did you mean 'context'"):
-        varied(demo_settings(), {"model.contxt": "forward"})
-
-
 def test_where_seen_items_are_left_out_repeats_are_not_tuned(tables, monkeypatch):
     spaces = []
 
@@ -217,14 +189,14 @@ def test_where_seen_items_are_left_out_repeats_are_not_tuned(tables, monkeypatch
         spaces.append(set(space))
         return tune(start, {}, score)
 
-    monkeypatch.setattr(contenders, "tune", noted)
+    monkeypatch.setattr(arena, "tune", noted)
     for seen in ("true", "false"):
         settings = demo_settings([*FAST, f"evaluation.exclude_seen={seen}"])
         run(*read_tables(settings, *tables), settings, ["popularity"])
     assert spaces[1] - spaces[0] == {"repeat_weight"}
 
 
-def test_early_stopping_looks_at_validation_data_alone(tables, arena, monkeypatch):
+def test_early_stopping_looks_at_validation_data_alone(tables, witness, monkeypatch):
     settings = demo_settings([*FAST, "training.patience=1"])
     stops = []
 
@@ -232,13 +204,13 @@ def test_early_stopping_looks_at_validation_data_alone(tables, arena, monkeypatc
         stops.append((settings.training.epochs, settings.training.patience, validation))
         return fit(data, settings, validation=validation, **rest)
 
-    for module in (contenders, fitting):  # the first fit, which is tuned, and the last
+    for module in (arena, fitting):  # the first fit, which is tuned, and the last
         monkeypatch.setattr(module, "fit", noted)
     run(*read_tables(settings, *tables), settings, ["single_view"], reference=[])
     (_, patience, held_out), (epochs, none, nothing) = stops
     assert (patience, none, nothing) == (1, 0, None)
     assert epochs in (1, 2)
-    assert arena._queries[id(held_out)][1] == arena.tuned_on[0]
+    assert witness._queries[id(held_out)][1] == witness.tuned_on[0]
 
 
 def test_folds_are_measured_together_and_each_is_tuned_within_its_own_training_rows(tables, monkeypatch):
