@@ -19,6 +19,7 @@ from prismrec.data.sessions import SessionSettings
 from prismrec.data.splits import SplitSettings
 from prismrec.data.views import ViewSettings
 from prismrec.evaluation.protocols import EvaluationSettings
+from prismrec.evaluation.rivals import RivalSettings
 from prismrec.graphs.edge_list import EdgeListSettings
 from prismrec.graphs.walks import WalkSettings
 from prismrec.models.algorithms import Algorithm, ModelsConfig
@@ -43,7 +44,7 @@ PATHS = {
 """Which settings of which section are paths."""
 
 NEURAL_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
-    "training": {"epochs": 100, "patience": 5, "implementation": "torch"},
+    "training": {**RivalSettings().model_dump(), "implementation": "torch"},
     "query": {"popularity_weight": 0.0},
 }
 """What a file that says nothing means where `algorithm` is a model in torch: it stops early, and knows popularity."""
@@ -95,6 +96,7 @@ class Settings(Section):
     split: SplitSettings = SplitSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     baselines: BaselinesConfig = BaselinesConfig()
+    rivals: RivalSettings = RivalSettings()
     tracking: TrackingSettings = Field(
         default=TrackingSettings(), exclude=True, description="which tool keeps the curves of training; extra tracking"
     )

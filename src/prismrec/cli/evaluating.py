@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from prismrec import __version__
 from prismrec.cli.options import AsJson, ConfigFile, Overrides, names_of
 from prismrec.cli.spreading import evaluate_diversity, levels_of
 from prismrec.cli.terminal import busy, emit, keep, say, show
+from prismrec.errors import ConfigError
 
 if TYPE_CHECKING:
     from prismrec.contenders import Measured
@@ -42,6 +44,7 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write everything that was measured here, as JSON.")
     ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Say how each epoch of each training went.")] = False,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -70,11 +73,13 @@ def evaluate(
         evaluate_diversity(settings, levels_of(levels), output, as_json)
         return
     everyone, parts, baselines = _contenders(settings)
+    if ablations and not parts:
+        raise ConfigError(f"there are no ablations of algorithm = {settings.algorithm!r}: name models by --models")
     names = parts if ablations else names_of(models) or everyone
     log, items = open_tables(settings) if _withholds_items(settings) else read_tables(settings)
     for line in reading_notes(log, items):
         say(line)
-    measured = measure(settings, log, items, names, names[:1] if ablations else baselines)
+    measured = measure(settings, log, items, names, names[:1] if ablations else baselines, verbose=verbose)
     document = measured_document(measured, settings)
     keep(document, output)
     if as_json:
@@ -83,15 +88,19 @@ def evaluate(
         show_measured(measured, names_of(metrics))
 
 
-def measure(settings: Settings, log: Any, items: Any, names: Sequence[str], reference: Sequence[str]) -> Measured:
+def measure(
+    settings: Settings, log: Any, items: Any, names: Sequence[str], reference: Sequence[str], *, verbose: bool = False
+) -> Measured:
     """Run the comparison while saying which model's turn it is; for `cold_item` the log comes as it was read."""
-    if _withholds_items(settings):
-        from prismrec.cold_contenders import run
-    else:
-        from prismrec.contenders import run
+    from prismrec.cold_contenders import run as run_cold
+    from prismrec.contenders import run
+    from prismrec.training.progress import make_progress
 
     with _turns(settings, names) as note:
-        return run(log, items, settings, names, reference=reference, note=note)
+        if _withholds_items(settings):
+            return run_cold(log, items, settings, names, reference=reference, note=note)
+        watcher = make_progress("lines" if verbose else "quiet")
+        return run(log, items, settings, names, reference=reference, note=note, progress=watcher)
 
 
 def show_measured(measured: Measured, metrics: Sequence[str] = ()) -> None:
@@ -107,6 +116,12 @@ def show_measured(measured: Measured, metrics: Sequence[str] = ()) -> None:
         whole.caption = None  # the same line stands below the second table
         show(whole)
         show(rare)
+    learned = [(name, trial.learned) for name, trials in measured.trials.items() for trial in trials if trial.learned]
+    if learned:
+        show("Learned in epochs, on the rows before the validation data:")
+    for name, how in learned:
+        score = "" if how.score is None else f", validation score {how.score:.4f}"
+        show(f"  {name}: {how.kept_epochs} of {how.epochs} epochs kept, {how.seconds_per_epoch:.2f} s each{score}")
     show("Chosen on validation data:")
     for name, chosen in measured.chosen.items():
         show(f"  {name}: " + ", ".join(f"{key} {value}" for key, value in flat(chosen)))
@@ -122,6 +137,7 @@ def measured_document(measured: Measured, settings: Settings) -> dict[str, Any]:
         "others": {name: to_json(comparison) for name, comparison in measured.others.items()},
         "chosen": measured.chosen,
         "validation": measured.validation,
+        "trials": {name: [asdict(trial) for trial in trials] for name, trials in measured.trials.items()},
         "config": settings.model_dump(mode="json"),
     }
 
@@ -147,13 +163,14 @@ def _contenders(settings: Settings) -> tuple[Sequence[str], Sequence[str], Seque
         return COLD_DEFAULT, COLD_ABLATIONS, COLD_BASELINES
     from prismrec.contenders import ABLATIONS, BASELINES, DEFAULT
 
-    return DEFAULT, ABLATIONS[settings.algorithm], BASELINES
+    return DEFAULT, ABLATIONS.get(settings.algorithm, ()), BASELINES
 
 
 @contextmanager
 def _turns(settings: Settings, names: Sequence[str]) -> Iterator[Callable[[str], None]]:
     """Say which model is at work, and pass on what is told of those that are done."""
-    turns = list(names) * (settings.split.n_folds if settings.split.protocol == "kfold" else 1)
+    cut = settings.split
+    turns = list(names) * (min(cut.max_folds or cut.n_folds, cut.n_folds) if cut.protocol == "kfold" else 1)
     titles = [f"{name} ({place} of {len(turns)}): tuning, training, measuring" for place, name in enumerate(turns, 1)]
     following = iter([*titles, "comparing: bootstrap over users"])
     with busy(next(following)) as turn:

@@ -1,17 +1,18 @@
 """Models beside each other under one protocol: each tuned on validation data alike, then measured once on test data.
 
 For every contender: fit on the inner training rows, choose settings on the validation queries, fit again on all
-training rows with what was chosen, answer the test queries. The grids are literal tables below, equally wide for the
-simple baselines as for M2GRL: a baseline that was not tuned is not a baseline.
+training rows with what was chosen, answer the test queries. The grids are literal tables (`table`), equally wide for
+the simple baselines as for M2GRL: a baseline that was not tuned is not a baseline.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import fmean as mean
 from typing import Any
 
-from prismrec.contenders.arena import Arena, Side, Trial, varied
+from prismrec.contenders.arena import Arena, Learned, Side, Trial, varied
 from prismrec.contenders.table import ABLATIONS, BASELINES, DEFAULT, M2GRL, SPACES, VARIANTS
 from prismrec.data.schema import Interactions, ItemTable
 from prismrec.data.splits import split, validation_split
@@ -20,16 +21,36 @@ from prismrec.evaluation.protocols import Results, evaluate, pooled
 from prismrec.evaluation.tables import Comparison, Experiment, compare
 from prismrec.fitting import TUNING_QUERIES
 from prismrec.settings import Settings
+from prismrec.training.progress import Progress, QuietProgress
+
+
+@dataclass(frozen=True)
+class FoldTrial:
+    """What became of one contender in one fold: a `Trial` without the model."""
+
+    chosen: Mapping[str, Any]
+    validation: float
+    fit_seconds: float
+    learned: Learned | None
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """A whole comparison, with what tuning chose for each contender, and further comparisons of them by name."""
+    """A whole comparison.
+
+    Attributes:
+        comparison: on test data, all folds together.
+        chosen: what tuning chose for each contender, in the last fold.
+        validation: the tuning metric of each on validation data, mean over folds.
+        others: further comparisons of the same contenders, by name.
+        trials: of each contender, fold by fold: what was chosen, its validation score, how it learned.
+    """
 
     comparison: Comparison
     chosen: Mapping[str, Mapping[str, Any]]
     validation: Mapping[str, float]
     others: Mapping[str, Comparison] = field(default_factory=dict)
+    trials: Mapping[str, Sequence[FoldTrial]] = field(default_factory=dict)
 
 
 def run(
@@ -40,6 +61,7 @@ def run(
     *,
     reference: Sequence[str] = BASELINES,
     note: Callable[[str], None] = lambda text: None,
+    progress: Progress | None = None,
 ) -> Measured:
     """Tune, fit and measure the named contenders.
 
@@ -47,7 +69,8 @@ def run(
         log: the clean log.
         names: from `DEFAULT`, `VARIANTS` or `SPACES`.
         reference: whose best every other contender is compared with.
-        note: told what is going on, line by line.
+        note: told what is going on, line by line: once per contender and fold.
+        progress: who watches every training.
 
     Raises:
         ConfigError: there is no contender of a name.
@@ -55,28 +78,53 @@ def run(
     for name in names:
         if name not in VARIANTS and name not in SPACES:
             raise ConfigError(f"there is no model {name!r}; there are {', '.join({**SPACES, **VARIANTS})}")
-    folds: dict[str, list[Results]] = {name: [] for name in names}
-    chosen: dict[str, Mapping[str, Any]] = {}
-    validation: dict[str, float] = {}
-    seconds: dict[str, float] = {}
+    results: dict[str, list[Results]] = {name: [] for name in names}
+    trials: dict[str, list[FoldTrial]] = {name: [] for name in names}
     for outer in split(log, settings.split):
         inner = validation_split(outer, settings.split.model_copy(update={"max_queries": TUNING_QUERIES}))
         arena = Arena(
             settings,
             Side.of(inner.train, items, inner.queries, settings),
             Side.of(outer.train, items, outer.queries, settings),
+            progress or QuietProgress(),
         )
         for name in names:
             trial = arena.try_out(name)
             result = evaluate(trial.recommender, arena.test.queries, settings.evaluation, arena.test.catalogue)
-            folds[name].append(result)
-            chosen[name], validation[name], seconds[name] = trial.chosen, trial.validation, trial.fit_seconds
-            note(f"{name}: fitted in {trial.fit_seconds:.1f} s, validation score {trial.validation:.4f}")
-    experiment = Experiment(
-        settings.data.name, settings.split.protocol, tuple(n for n in reference if n in names), seconds
+            results[name].append(result)
+            trials[name].append(FoldTrial(trial.chosen, trial.validation, trial.fit_seconds, trial.learned))
+            note(_told(name, trial))
+    known = tuple(name for name in reference if name in names)
+    seconds = {name: mean(trial.fit_seconds for trial in folds) for name, folds in trials.items()}
+    experiment = Experiment(settings.data.name, settings.split.protocol, known, seconds)
+    whole = {name: pooled(parts) if len(parts) > 1 else parts[0] for name, parts in results.items()}
+    return Measured(
+        compare(whole, experiment, settings.evaluation),
+        {name: folds[-1].chosen for name, folds in trials.items()},
+        {name: mean(trial.validation for trial in folds) for name, folds in trials.items()},
+        trials=trials,
     )
-    results = {name: pooled(parts) if len(parts) > 1 else parts[0] for name, parts in folds.items()}
-    return Measured(compare(results, experiment, settings.evaluation), chosen, validation)
 
 
-__all__ = ["ABLATIONS", "BASELINES", "DEFAULT", "M2GRL", "SPACES", "VARIANTS", "Measured", "Trial", "run", "varied"]
+def _told(name: str, trial: Trial) -> str:
+    line = f"{name}: fitted in {trial.fit_seconds:.1f} s, validation score {trial.validation:.4f}"
+    if trial.learned is None:
+        return line
+    kept, taken = trial.learned.kept_epochs, trial.learned.epochs
+    return f"{line}, {kept} of {taken} epochs kept, {trial.learned.seconds_per_epoch:.1f} s each"
+
+
+__all__ = [
+    "ABLATIONS",
+    "BASELINES",
+    "DEFAULT",
+    "M2GRL",
+    "SPACES",
+    "VARIANTS",
+    "FoldTrial",
+    "Learned",
+    "Measured",
+    "Trial",
+    "run",
+    "varied",
+]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from prismrec.contenders.table import SPACES, VARIANTS
+from prismrec.contenders.table import M2GRL, SPACES, VARIANTS
 from prismrec.data.prepared import PreparedData
 from prismrec.data.schema import ITEM_VIEW, Interactions, ItemTable
 from prismrec.evaluation.lists import Catalogue
@@ -22,6 +22,41 @@ from prismrec.retrieval.blend import QuerySettings
 from prismrec.settings import NEURAL_DEFAULTS, Settings
 from prismrec.training.log import TrainingLog
 from prismrec.training.loop import TrainingSettings
+from prismrec.training.progress import Progress, QuietProgress
+
+_OF_KIND = ("epochs", "learning_rate", "patience", "validate_every")
+"""Settings of training that mean something else for M2GRL than for models in torch."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """How a contender learned in epochs on the validation side, where early stopping watches.
+
+    Attributes:
+        epochs: how many it took.
+        kept_epochs: after how many it was best; as many the model that is measured takes.
+        seconds_per_epoch: mean time in steps, validation not counted.
+        seconds_to_best: time in steps until it was best.
+        score: the validation score of that epoch, before the query was tuned; None without early stopping.
+    """
+
+    epochs: int
+    kept_epochs: int
+    seconds_per_epoch: float
+    seconds_to_best: float
+    score: float | None
+
+    @classmethod
+    def of(cls, log: TrainingLog) -> Learned:
+        """The sum of a log."""
+        kept = log.kept_epoch or len(log.epochs)
+        return cls(
+            epochs=len(log.epochs),
+            kept_epochs=kept,
+            seconds_per_epoch=log.seconds / max(1, len(log.epochs)),
+            seconds_to_best=sum(entry.seconds for entry in log.epochs[:kept]),
+            score=log.epochs[kept - 1].validation if log.epochs else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -33,14 +68,14 @@ class Trial:
         chosen: the settings that tuning chose, by name.
         validation: the tuning metric on validation data.
         fit_seconds: time of the last fit, tuning not counted.
-        log: of the training on the validation side, where the model learns in epochs: what early stopping saw.
+        learned: how it learned, where it does so in epochs.
     """
 
     recommender: Recommender | UserRecommender
     chosen: Mapping[str, Any]
     validation: float
     fit_seconds: float
-    log: TrainingLog | None = None
+    learned: Learned | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +103,7 @@ class Arena:
     settings: Settings
     validation: Side
     test: Side
+    progress: Progress = field(default_factory=QuietProgress)
 
     def try_out(self, name: str) -> Trial:
         """Tune on the validation side, fit on the test side's training data."""
@@ -75,12 +111,14 @@ class Arena:
 
     def _trained(self, changes: Mapping[str, Any]) -> Trial:
         settings = varied(self.settings, changes)
-        chosen = tuned_on(_with_views(self.validation.data, settings), self.validation.queries, settings)
+        data = _with_views(self.validation.data, settings)
+        chosen = tuned_on(data, self.validation.queries, settings, progress=self.progress)
         tuned = chosen.settings
         began = time.perf_counter()
-        fitted = fit(_with_views(self.test.data, tuned), tuned)
+        fitted = fit(_with_views(self.test.data, tuned), tuned, progress=self.progress)
         seconds = time.perf_counter() - began
-        return Trial(fitted.scorer(tuned.query), tuned.query.model_dump(), chosen.score, seconds, chosen.log)
+        scorer, learned = fitted.scorer(tuned.query), Learned.of(chosen.log)
+        return Trial(scorer, tuned.query.model_dump(), chosen.score, seconds, learned)
 
     def _baseline(self, name: str) -> Trial:
         fitted: dict[str, Any] = {}  # the last fit: most candidates differ in the query alone
@@ -104,29 +142,30 @@ class Arena:
 def varied(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     """The settings with some fields changed; view weights of views that are gone go too.
 
-    Where the algorithm becomes one of another kind, M2GRL or a model in torch, the settings of training and query are
-    not meant for it: it begins with the defaults of its kind.
+    Where the algorithm becomes one of another kind, M2GRL or a model in torch, `[training]` and `[query]` are not meant
+    for it: a model in torch follows `[rivals]`, M2GRL the defaults.
     """
-    algorithm = changes.get("algorithm", settings.algorithm)
-    if ("m2grl" in (algorithm, settings.algorithm)) and algorithm != settings.algorithm:
-        settings = _of_other_kind(settings, neural=algorithm != "m2grl")
+    aside = {name: getattr(settings, name) for name, field in Settings.model_fields.items() if field.exclude}
+    neural = changes.get("algorithm", settings.algorithm) != M2GRL
+    if neural != (settings.algorithm != M2GRL):
+        settings = _of_other_kind(settings, neural=neural)
     for name, value in changes.items():
         settings = replaced(settings, name, value)
     kept = {v: w for v, w in settings.query.view_weights.items() if v == ITEM_VIEW or v in settings.views}
-    return as_encoded(replaced(settings, "query.view_weights", kept))[0]
+    settings = replaced(settings, "query.view_weights", kept).model_copy(update=aside)
+    return as_encoded(settings)[0]
 
 
 def _of_other_kind(settings: Settings, *, neural: bool) -> Settings:
-    """How long to learn and how to ask, by the defaults of the other kind; machine, seed and threads stay."""
-    own = NEURAL_DEFAULTS if neural else {"training": {}, "query": {}}
-    start = TrainingSettings(device="cpu")
-    reset = {name: getattr(start, name) for name in ("epochs", "learning_rate", "patience", "validate_every")}
-    on_gpu = settings.training.device == "cuda"
-    reset["implementation"] = "torch" if on_gpu else start.implementation
+    """How long to learn and how to ask, by what the other kind has for itself; machine, seed and threads stay."""
+    training, start = settings.training, TrainingSettings()
+    changes: dict[str, Any] = {name: getattr(start, name) for name in _OF_KIND}
+    changes["implementation"] = "torch" if neural or training.device == "cuda" else start.implementation
+    query = NEURAL_DEFAULTS["query"] if neural else {}
     return settings.model_copy(
         update={
-            "training": settings.training.model_copy(update={**reset, **own["training"]}),
-            "query": QuerySettings(**own["query"]),
+            "training": training.model_copy(update=changes | (settings.rivals.model_dump() if neural else {})),
+            "query": QuerySettings(**query),
         }
     )
 
@@ -139,4 +178,4 @@ def _with_views(data: PreparedData, settings: Settings) -> PreparedData:
     return replace(data, views={name: view for name, view in data.views.items() if name in settings.views})
 
 
-__all__ = ["Arena", "Side", "Trial", "varied"]
+__all__ = ["Arena", "Learned", "Side", "Trial", "varied"]

@@ -30,8 +30,25 @@ _SKIP_GRAM_VARIANTS: Mapping[str, Mapping[str, Any]] = {
 """Every model trained by M2GRL's code. `item2vec` is the usual recipe: one view, symmetric contexts, cosine of source
 vectors."""
 
-_NEURAL_VARIANTS: Mapping[str, tuple[NeuralName, Mapping[str, Any]]] = {}
-"""Neural models with a part taken away: which model, and what of its own settings changes."""
+_NEURAL_VARIANTS: Mapping[str, tuple[NeuralName, Mapping[str, Any]]] = {
+    "sasrec_bce": ("sasrec", {"loss": "bce"}),
+    "ma_gnn_bpr": ("ma_gnn", {"loss": "bpr"}),
+    "ma_gnn_short": ("ma_gnn", {"parts.interests": "short"}),
+    "ma_gnn_long": ("ma_gnn", {"parts.interests": "long"}),
+    "ma_gnn_no_memory": ("ma_gnn", {"parts.memory": False}),
+    "ma_gnn_no_gate": ("ma_gnn", {"parts.gate": False}),
+    "ma_gnn_no_bilinear": ("ma_gnn", {"parts.bilinear": False}),
+    "ma_gnn_no_graph": ("ma_gnn", {"parts.graph": False}),
+    "ma_gnn_no_user": ("ma_gnn", {"parts.user": False}),
+    "ma_gnn_equal_recency": ("ma_gnn", {"parts.recency": "equal"}),
+    **{f"ma_gnn_heads_{n}": ("ma_gnn", {"heads": n}) for n in (1, 2, 8, 16)},
+    **{f"ma_gnn_memory_{n}": ("ma_gnn", {"memory_slots": n}) for n in (5, 10, 40, 80)},
+    "hgt_d": ("hgt", {"subgraph.sampling": "dense"}),
+    "hgt_m": ("mthgt", {"subgraph.sampling": "random"}),
+    "mthgt_shared": ("mthgt", {"shared_layers": True}),
+}
+"""Neural models in another form: which model, and what of its own settings changes. `hgt_d` and `hgt_m` are HGT with
+dense sampling alone and with several tasks alone, as MTHGT's paper names them."""
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     **{name: {"algorithm": M2GRL, **changes} for name, changes in _SKIP_GRAM_VARIANTS.items()},
@@ -45,9 +62,14 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 ABLATIONS: Mapping[str, Sequence[str]] = {
     M2GRL: (M2GRL, "no_alignment", "equal_weights", "cosine", "symmetric", "no_popularity", "single_view"),
-    **{name: (name, *(v for v, (model, _) in _NEURAL_VARIANTS.items() if model == name)) for name in NEURAL},
-}
-"""Of each algorithm: itself, and itself with one part taken away."""
+    "ma_gnn": (
+        "ma_gnn", "ma_gnn_short", "ma_gnn_long", "ma_gnn_no_memory", "ma_gnn_no_gate", "ma_gnn_no_bilinear",
+        "ma_gnn_no_graph", "ma_gnn_no_user", "ma_gnn_equal_recency", "ma_gnn_bpr",
+    ),
+    "sasrec": ("sasrec", "sasrec_bce"),
+    "mthgt": ("mthgt", "hgt_m", "hgt_d", "hgt", "mthgt_shared"),
+}  # fmt: skip
+"""Of an algorithm: itself, and itself with a part taken away or exchanged."""
 
 _HISTORY: Space = {"recency_decay": RECENCY_DECAYS, "history_length": HISTORY_LENGTHS}
 _PRIORS: Space = {

@@ -58,7 +58,7 @@ def encoder_space(*, repeats: bool) -> Space:
     """The same for a model that encodes queries: what a history says is its own business, but for repeats."""
     space: dict[str, tuple[Any, ...]] = {"popularity_weight": ENCODER_PRIORS}
     if repeats:
-        space |= {"repeat_weight": REPEAT_WEIGHTS, "recency_decay": RECENCY_DECAYS}
+        space |= {"repeat_weight": (*REPEAT_WEIGHTS, 16.0, 32.0), "recency_decay": RECENCY_DECAYS}
     return space
 
 
