@@ -90,6 +90,61 @@ def test_log_shows_the_loss_without_the_penalty(groups):
     assert batch.value.item() > plain.value.item()
 
 
+SOFTMAX = TINY.model_copy(update={"loss": "sampled_softmax", "n_negatives": 6, "temperature": 0.5})
+
+
+def slow_softmax(model):
+    """Of batch 1 of epoch 2, in float64, one pair after the other."""
+    layers = [layer.detach().double().numpy() for layer in model.network(model._graph, 2)]
+    final = sum(layers) / 3
+    unit = final / np.linalg.norm(final, axis=1, keepdims=True)
+    users, positives, _ = model._batches.batch(2, 1)
+    shared = np.random.default_rng([1, 2, 1, 1]).integers(20, size=6)
+    total = 0.0
+    for user, positive in zip(users, positives, strict=True):
+        right = unit[user] @ unit[40 + positive] / 0.5
+        others = [unit[user] @ unit[40 + j] / 0.5 for j in shared if j != positive]
+        total += math.log(sum(map(math.exp, [right, *others]))) - right
+        total += TINY.l2 * ((layers[0][user] ** 2).sum() + (layers[0][40 + positive] ** 2).sum())
+    return total / len(users)
+
+
+def test_softmax_is_over_cosines_and_shared_items(groups):
+    model = fresh(groups, SOFTMAX)
+    objective = model.objective(2, 1)
+    assert objective.value.item() == pytest.approx(slow_softmax(model), rel=1e-5)
+    assert objective.losses["ranking"].n_examples == 40
+
+
+@pytest.mark.parametrize("name", ["users", "items"])
+def test_gradient_of_softmax_is_its_slope(groups, name):
+    model = fresh(groups, SOFTMAX)
+    parameter = getattr(model.network, name)
+    model.objective(2, 1).value.backward()
+    place = divmod(int(parameter.grad.abs().argmax()), 4)
+    values = []
+    for shift in (1e-3, -1e-3):
+        with torch.no_grad():
+            parameter[place] += shift
+            values.append(slow_softmax(model))
+            parameter[place] -= shift
+    assert parameter.grad[place].item() == pytest.approx((values[0] - values[1]) / 2e-3, rel=0.01)
+
+
+def test_softmax_serves_vectors_of_length_one(groups):
+    model, plain = fresh(groups, SOFTMAX), fresh(groups)
+    items, users = model.table().target, model.encoder().encode(groups.histories, np.arange(40))
+    np.testing.assert_allclose(np.linalg.norm(np.concatenate([items, users]), axis=1), 1, rtol=1e-6)
+    long = plain.table().target
+    np.testing.assert_allclose(items, long / np.linalg.norm(long, axis=1, keepdims=True), rtol=1e-5)
+
+
+def test_softmax_learns_who_belongs_together(groups, trained, lead):
+    model = fresh(groups, SOFTMAX.model_copy(update={"learning_rate": 0.02}))
+    trained(model, 15)
+    assert lead(model, groups) > 0.99
+
+
 def test_unknown_user_is_what_propagation_makes_of_their_items(groups):
     model = fresh(groups)
     history, n_users = [4, 7, 7], 40

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from prismrec.config import Section
@@ -21,6 +23,9 @@ class LightGCNConfig(Section):
 
     embedding_dim: int = Field(64, ge=1, le=1024, description="numbers per vector")
     n_layers: int = Field(3, ge=1, le=8, description="propagations over the graph of users and items")
+    loss: Literal["bpr", "sampled_softmax"] = Field("bpr", description="what is made smaller; bpr is the paper's")
+    n_negatives: int = Field(1024, ge=1, le=65_536, description="items that a batch of sampled_softmax shares")
+    temperature: float = Field(0.15, gt=0, le=10, description="of sampled_softmax: cosines are divided by it")
     learning_rate: float = Field(0.005, gt=0, le=1, description="of Adam")
     batch_size: int = Field(4096, ge=1, description="interactions per step")
     l2: float = Field(1e-4, ge=0, description="weight of the squared vectors of a batch, per example")

@@ -19,6 +19,11 @@ Time per step: O(K n_edges dim), twice, whatever the batch, plus Adam over all v
 O(n_edges + (n_users + n_items) dim), three times the vectors for Adam; the layers are linear, none is kept for the
 backward pass.
 
+With `loss = "sampled_softmax"`, (15) becomes a softmax over i and n items that the batch shares, with cosines for
+scores, and vectors of length 1 are served (Wu et al., 2022, https://arxiv.org/abs/2201.02327):
+
+    L = mean -ln( exp(c_ui / t) / (exp(c_ui / t) + sum_j exp(c_uj / t)) ) + l2 (...),   c_ui = e_u . e_i / |e_u| |e_i|
+
 Differs from the paper: the squares are those of the batch, per example, as in the authors' code, not of all vectors.
 """
 
@@ -28,6 +33,8 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import nn
 
 from prismrec.data.prepared import PreparedData
@@ -36,8 +43,11 @@ from prismrec.models.collaborative.configs import LightGCNConfig
 from prismrec.models.collaborative.interactions import InteractionBatches
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
 from prismrec.models.neural.contract import Objective
-from prismrec.models.neural.losses import bpr
+from prismrec.models.neural.losses import bpr, sampled_softmax
 from prismrec.models.user_vectors import UserVectors
+
+_DRAWN = 1
+"""Tells the random numbers of shared negatives apart from those of the batch."""
 
 
 class LightGCNNetwork(nn.Module):
@@ -70,7 +80,7 @@ class LightGCN:
         self._graph = UserItemGraph(data, device)
         self._batches = InteractionBatches(data, config.batch_size, seed)
         self.network = LightGCNNetwork(len(data.users), len(data.items), config.embedding_dim, generator).to(device)
-        self._device = device
+        self._seed, self._device = seed, device
 
     @property
     def learning_rate(self) -> float:
@@ -83,20 +93,32 @@ class LightGCN:
         return self._batches.n_batches
 
     def objective(self, epoch: int, step: int) -> Objective:
-        """BPR on one batch of (user, item, other item), after one propagation over the whole graph."""
-        users, positives, negatives = (torch.from_numpy(a).to(self._device) for a in self._batches.batch(epoch, step))
-        final_users, final_items = self._graph.split(self._mean_of_layers())
-        e_u, e_i, e_j = final_users[users], final_items[positives], final_items[negatives]
-        loss = bpr((e_u * e_i).sum(1), (e_u * e_j).sum(1))
-        first = (self.network.users[users], self.network.items[positives], self.network.items[negatives])
-        squares = sum(part.square().sum() for part in first) / len(users)
+        """The loss of one batch of (user, item, other item), after one propagation over the whole graph."""
+        users, positives, negatives = self._batches.batch(epoch, step)
+        layers = self.network(self._graph, self._config.n_layers)
+        final = sum(layers) / len(layers)
+        if self._config.loss == "bpr":
+            nodes = self._nodes(users, positives, negatives)
+            e_u, e_i, e_j = F.embedding(nodes, final).chunk(3)
+            loss = bpr((e_u * e_i).sum(1), (e_u * e_j).sum(1))
+        else:
+            nodes = self._nodes(users, positives)
+            loss = self._softmax(final, nodes, np.random.default_rng([self._seed, epoch, step, _DRAWN]))
+        squares = F.embedding(nodes, layers[0]).square().sum() / len(users)
         total = {"ranking": TaskLoss(float(loss.detach()) * len(users), len(users))}
         return Objective(loss + self._config.l2 * squares, total)
 
-    def _mean_of_layers(self) -> torch.Tensor:
-        layers = self.network(self._graph, self._config.n_layers)
-        mean: torch.Tensor = sum(layers) / len(layers)
-        return mean
+    def _nodes(self, users: NDArray[np.int64], *items: NDArray[np.int64]) -> torch.Tensor:
+        """Users, then items, as nodes of the graph: the vectors of a batch are looked up at once."""
+        nodes = np.concatenate([users, *(self._graph.n_users + part for part in items)])
+        return torch.from_numpy(nodes).to(self._device)
+
+    def _softmax(self, final: torch.Tensor, nodes: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
+        users, positives = nodes.chunk(2)
+        items = F.normalize(self._graph.split(final)[1])
+        queries = F.normalize(F.embedding(users, final)) / self._config.temperature
+        negatives = torch.from_numpy(rng.integers(self._graph.n_items, size=self._config.n_negatives)).to(self._device)
+        return sampled_softmax(queries, items, positives - self._graph.n_users, negatives)
 
     def task_weights(self) -> Mapping[str, float]:
         """One task."""
@@ -104,19 +126,25 @@ class LightGCN:
 
     def table(self) -> EmbeddingTable:
         """Item vectors after propagation, on both sides."""
-        with torch.inference_mode():
-            items = self._graph.split(self._mean_of_layers())[1].cpu().numpy()
+        items = self._served()[1]
         return EmbeddingTable(items, items)
 
     def encoder(self) -> UserVectors:
         """Users by their vectors after propagation, unknown ones by what propagation makes of their items."""
+        users, _, said = self._served()
+        return UserVectors(users, said)
+
+    def _served(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """The vectors of users, those of items, and what an item says of a user who is unknown."""
         with torch.inference_mode():
             layers = self.network(self._graph, self._config.n_layers)
-            users = self._graph.split(sum(layers) / len(layers))[0].cpu().numpy()
+            users, items = self._graph.split(sum(layers) / len(layers))
+            if self._config.loss == "sampled_softmax":  # whose scores are cosines
+                users, items = F.normalize(users), F.normalize(items)
             said = self._graph.split(sum(layers[:-1]) / len(layers))[1].cpu().numpy()
         of_users, of_items = np.split(self._graph.degrees, [self._graph.n_users])
         scale = np.sqrt(of_users.mean() / np.maximum(of_items, 1)).astype(np.float32)
-        return UserVectors(users, said * scale[:, None])
+        return users.cpu().numpy(), items.cpu().numpy(), said * scale[:, None]
 
     def stored(self) -> StoredEncoder:
         """The encoder's two tables."""

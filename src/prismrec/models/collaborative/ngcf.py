@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -115,11 +116,12 @@ class NGCF:
 
     def objective(self, epoch: int, step: int) -> Objective:
         """BPR on one batch of (user, item, other item), after one propagation over the whole graph."""
-        users, positives, negatives = (torch.from_numpy(a).to(self._device) for a in self._batches.batch(epoch, step))
-        final_users, final_items = self._graph.split(self.network(self._graph))
-        e_u, e_i, e_j = final_users[users], final_items[positives], final_items[negatives]
+        users, positives, negatives = self._batches.batch(epoch, step)
+        nodes = np.concatenate([users, self._graph.n_users + positives, self._graph.n_users + negatives])
+        batch = F.embedding(torch.from_numpy(nodes).to(self._device), self.network(self._graph))
+        e_u, e_i, e_j = batch.chunk(3)
         loss = bpr((e_u * e_i).sum(1), (e_u * e_j).sum(1))
-        squares = sum(part.square().sum() for part in (e_u, e_i, e_j)) / len(users)
+        squares = batch.square().sum() / len(users)
         total = {"ranking": TaskLoss(float(loss.detach()) * len(users), len(users))}
         return Objective(loss + self._config.l2 * squares, total)
 
