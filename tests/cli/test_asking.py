@@ -1,5 +1,6 @@
 """similar, recommend and export: ids in, ids out."""
 
+import dataclasses
 import shutil
 
 import numpy as np
@@ -7,6 +8,9 @@ import pytest
 
 from prismrec.cli.asking import answer_table
 from prismrec.cli.terminal import show
+from prismrec.data.vocabulary import Vocabulary
+from prismrec.models.contract import StoredEncoder
+from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle, Recommendation, Recommendations
 
 MILK, BANANAS = 1029743, 1082185
@@ -151,3 +155,55 @@ def test_table_never_cuts_an_id_and_drops_columns_that_do_not_fit(capsys, monkey
 def test_table_without_answers_is_empty(capsys):
     show(answer_table(Recommendations(())))
     assert "score" in capsys.readouterr().out
+
+
+# ---- a model that encodes its queries ----
+
+
+@pytest.fixture(scope="module")
+def encoded(bundle, tmp_path_factory):
+    """The same shop by a model with a vector for each of two households."""
+    plain = Bundle.open(bundle).contents
+    sources = np.asarray(plain.vectors["item"].source)
+    arrays = {"users": sources[[5, 9]], "sources": sources}
+    contents = dataclasses.replace(
+        plain,
+        vectors={"item": plain.vectors["item"]},
+        alignment={},
+        query=QuerySettings(popularity_weight=0.0),
+        encoder=StoredEncoder("mf", {}, arrays, knows_users=True),
+        users=Vocabulary.from_ids([41, 42]),
+    )
+    return Bundle.write(tmp_path_factory.mktemp("encoded") / "bundle", contents).path
+
+
+def test_recommend_for_a_user_lists_what_python_lists(answer, encoded):
+    found = answer("recommend", encoded, "--user", 42, "--history", MILK, "-k", 7)
+    expected = Bundle.open(encoded).recommend([MILK], 7, user=42)
+    assert [item["item_id"] for item in found["items"]] == expected.item_ids
+    assert (found["user"], found["basis"], found["history"]) == ("42", "user", [MILK])
+
+
+def test_a_user_that_the_model_does_not_know_is_told(prismrec, answer, encoded):
+    result = prismrec("recommend", encoded, "--user", 99)
+    assert "the model does not know the user '99': left out" in result.stderr
+    assert "neither user nor history is known: these are the most popular items" in result.stderr
+    assert answer("recommend", encoded, "--user", 99, "--history", MILK)["basis"] == "history"
+
+
+def test_nothing_to_recommend_after_is_an_error(prismrec, encoded):
+    result = prismrec("recommend", encoded)
+    assert result.exit_code == 1
+    assert "nothing to recommend after: give --history ID, or --user USER" in result.stderr
+
+
+def test_a_user_is_refused_where_the_model_knows_none(prismrec, bundle):
+    result = prismrec("recommend", bundle, "--user", 42)
+    assert result.exit_code == 1
+    assert "knows no users: leave out user '42'" in result.stderr
+
+
+def test_similar_items_of_an_encoder_are_compared_by_cosine(answer, encoded):
+    assert answer("similar", encoded, MILK, "-k", 5) == answer(
+        "similar", encoded, MILK, "-k", 5, "--similarity", "cosine"
+    )

@@ -10,10 +10,12 @@ import pytest
 
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ArtifactError, ConfigError, DataError
+from prismrec.models.contract import StoredEncoder
 from prismrec.retrieval import export as export_module
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.export import export
+from prismrec.retrieval.request import Request
 
 FIRST = 2**60
 
@@ -155,3 +157,48 @@ def test_an_earlier_export_is_replaced_and_other_folders_are_not(bundle, tmp_pat
 def test_unknown_format_is_refused(bundle, tmp_path):
     with pytest.raises(ConfigError, match="no export format 'csv': choose one of parquet, word2vec, faiss"):
         export(bundle, tmp_path / "out", "csv")  # type: ignore[arg-type]
+
+
+# ---- a model that encodes its queries ----
+
+
+def test_vectors_of_users_are_exported_beside_those_of_items(make_encoded, tmp_path):
+    bundle = Bundle.write(tmp_path / "b", make_encoded())
+    folder = export(bundle, tmp_path / "out", "parquet")
+    assert json.loads((folder / "export.json").read_text())["files"] == {
+        "item": "item.parquet",
+        "users": "users.parquet",
+    }
+    table = pq.read_table(folder / "users.parquet")
+    assert table["id"].to_pylist() == ["ann", "bob", "carol"]
+    np.testing.assert_array_equal(table["vector"].to_pylist(), bundle.contents.encoder.arrays["users"])
+
+
+def test_faiss_index_answers_users_like_the_bundle(make_encoded, tmp_path):
+    faiss = pytest.importorskip("faiss")
+    bundle = Bundle.write(tmp_path / "b", make_encoded(query=QuerySettings(popularity_weight=0.25)))
+    folder = export(bundle, tmp_path / "out", "faiss")
+    recipe = json.loads((folder / "export.json").read_text())
+    assert "retriever.queries([Request(history, user=user)])[0]" in recipe["query"]
+    assert "users.npy[row in users.arrow], followed by popularity_weight" in recipe["query"]
+    row = Vocabulary.load(folder / "users.arrow").index_of("bob")
+    query = np.append(np.load(folder / "users.npy")[row], np.float32(recipe["settings"]["popularity_weight"]))
+    np.testing.assert_allclose(bundle.retriever.queries([Request(user="bob")])[0], query)
+    scores, rows = faiss.read_index(str(folder / "items.faiss")).search(query[None], 15)
+    answer = bundle.recommend(user="bob", k=15)
+    assert Vocabulary.load(folder / "ids.arrow").ids_of(rows[0]) == answer.item_ids
+    assert scores[0] == pytest.approx([a.score for a in answer], abs=1e-5)
+
+
+def test_without_vectors_of_users_the_recipe_is_to_ask_the_bundle(make_encoded, tmp_path):
+    plain = make_encoded()
+    encoder = StoredEncoder("sasrec", {}, {"sources": plain.vectors["item"].source}, knows_users=False)
+    bundle = Bundle.write(tmp_path / "b", make_encoded(encoder=encoder, users=None))
+    folder = export(bundle, tmp_path / "out", "faiss")
+    assert not (folder / "users.npy").exists()
+    recipe = json.loads((folder / "export.json").read_text())["query"]
+    assert recipe.startswith("The model encodes histories, and the bundle is needed to ask it")
+    assert "users.npy" not in recipe
+    assert json.loads((export(bundle, tmp_path / "p", "parquet") / "export.json").read_text())["files"] == {
+        "item": "item.parquet"
+    }

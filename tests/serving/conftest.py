@@ -17,7 +17,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -32,7 +32,7 @@ from fastapi import FastAPI
 from prismrec.config import build
 from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
-from prismrec.models.contract import EmbeddingTable
+from prismrec.models.contract import EmbeddingTable, StoredEncoder
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle, BundleContents
 from prismrec.serving.http.app import create_app
@@ -208,6 +208,22 @@ def write_shop(path: Path, seed: int = 7, n_items: int = 30, metrics: dict[str, 
     return path
 
 
+def write_encoded_shop(path: Path) -> Path:
+    """The same shop by a model with a vector for each of the users "ann" and "7": it encodes its queries."""
+    plain = Bundle.open(write_shop(path)).contents
+    items, rng = plain.vectors["item"], np.random.default_rng(3)
+    arrays = {"users": rng.normal(size=(2, 8)).astype(np.float32), "sources": np.array(items.source)}
+    contents = replace(
+        plain,
+        vectors={"item": items},
+        query=QuerySettings(popularity_weight=0.0),
+        encoder=StoredEncoder("mf", {}, arrays, knows_users=True),
+        users=Vocabulary.from_ids(["ann", "7"]),
+    )
+    Bundle.write(path, contents)
+    return path
+
+
 @dataclass
 class Api:
     """An application asked in this process; `service` and `app` are its insides."""
@@ -247,6 +263,12 @@ def shop(shop_template: Path, tmp_path: Path) -> Path:
 def make_shop() -> Any:
     """`write_shop`, for tests that want other bundles."""
     return write_shop
+
+
+@pytest.fixture
+def encoded_shop(tmp_path: Path) -> Path:
+    """The folder of a bundle whose model encodes queries."""
+    return write_encoded_shop(tmp_path / "encoded")
 
 
 @contextlib.contextmanager
@@ -294,6 +316,13 @@ def api(make_api: Any) -> Api:
     """An application on the shop, with the settings it has by default."""
     made: Api = make_api()
     return made
+
+
+@pytest.fixture
+def encoded_api(encoded_shop: Path) -> Iterator[Api]:
+    """An application on a bundle whose model encodes queries."""
+    with running(encoded_shop) as make:
+        yield make()
 
 
 @dataclass

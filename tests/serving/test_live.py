@@ -1,7 +1,9 @@
 """A release with item changes: which are taken, and that none spoils another."""
 
 import datetime as dt
+import sys
 import uuid
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +13,7 @@ from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ArtifactError
 from prismrec.models.contract import EmbeddingTable
 from prismrec.retrieval.bundle import Bundle, BundleContents
+from prismrec.retrieval.query_encoding import QueryEncoding
 from prismrec.retrieval.request import NewItem, Request
 from prismrec.serving.live import Live
 from prismrec.serving.releases.releases import Release
@@ -99,3 +102,32 @@ def test_changes_of_uuids_come_as_text_and_count(tmp_path):
 def test_folder_that_is_no_bundle_is_told(tmp_path):
     with pytest.raises(ArtifactError, match="is not a bundle"):
         Live.opened(Release(1, tmp_path, CREATED.isoformat(), "f"))
+
+
+def test_torch_is_bounded_where_it_is_loaded_and_left_alone_where_not(shop, encoded_shop, monkeypatch):
+    class Torch:
+        bounds: ClassVar[list[int]] = []
+
+        @classmethod
+        def set_num_threads(cls, n):
+            cls.bounds.append(n)
+
+    monkeypatch.setitem(sys.modules, "torch", Torch)
+    Live.opened(Release(1, encoded_shop, CREATED.isoformat(), "f"), encoder_threads=3)
+    assert Torch.bounds == [3]
+    monkeypatch.delitem(sys.modules, "torch")
+    Live.opened(Release(1, shop, CREATED.isoformat(), "f"))
+    assert "torch" not in sys.modules
+
+
+def test_the_encoder_is_warmed_up_with_a_user_that_it_knows(encoded_shop, monkeypatch):
+    asked = []
+    vectors = QueryEncoding.vectors
+
+    def watched(encoding, histories, users):
+        asked.append((len(histories), list(users)))
+        return vectors(encoding, histories, users)
+
+    monkeypatch.setattr(QueryEncoding, "vectors", watched)
+    Live.opened(Release(1, encoded_shop, CREATED.isoformat(), "f"))
+    assert asked == [(2, [-1, 0])]

@@ -1,7 +1,11 @@
 """Bodies as requests to the retriever."""
 
+from dataclasses import replace
+
 import pytest
 
+from prismrec.errors import ConfigError
+from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.request import Condition, Diversity, Filters, Request, SimilarRequest
 from prismrec.serving.live import Live
 from prismrec.serving.questions import effort_of, query_of, request_of, similar_request_of
@@ -51,6 +55,26 @@ def test_query_settings_are_the_bundles_where_a_request_says_nothing(live):
     changed = query_of(Recommend(recency_decay=0.0, history_length=3), standard)
     assert changed is not None
     assert changed.model_dump() == {**standard.model_dump(), "recency_decay": 0.0, "history_length": 3}
+
+
+def test_a_model_that_knows_users_is_asked_for_them_and_others_are_not(live, encoded_shop):
+    encoded = Live.opened(Release(1, encoded_shop, "2026-05-01", "f"))
+    assert request_of(Recommend(user_id="ann"), (5,), encoded) == Request((5,), user="ann")
+    assert request_of(Recommend(user_id="ann"), (5,), live) == Request((5,))
+
+
+@pytest.mark.parametrize("name", ["recency_decay", "history_length"])
+def test_knobs_that_an_encoder_does_not_have_are_refused_unless_repeats_have_a_bonus(encoded_shop, name):
+    encoded = Live.opened(Release(1, encoded_shop, "2026-05-01", "f"))
+    body = Recommend(**{name: 1})
+    with pytest.raises(ConfigError, match=f"{name} changes nothing here: the bundle's model, mf, reads histories in"):
+        request_of(body, (), encoded)
+    bundle = encoded.bundle
+    query = bundle.contents.query.model_copy(update={"repeat_weight": 2.0})
+    with_bonus = Bundle(bundle.path, bundle.manifest, replace(bundle.contents, query=query))
+    request = request_of(body, (), replace(encoded, bundle=with_bonus))
+    assert request.query is not None
+    assert getattr(request.query, name) == 1
 
 
 @pytest.mark.parametrize(

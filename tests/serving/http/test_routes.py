@@ -2,6 +2,7 @@
 
 import re
 
+import numpy as np
 import pytest
 
 from prismrec.retrieval.request import Diversity, Filters, Request, SimilarRequest
@@ -261,3 +262,75 @@ def test_unexpected_errors_tell_their_request_id_and_nothing_else(api, monkeypat
     assert "secret" not in response.text
     assert message == "Something went wrong here; the log says what."
     assert response.headers["x-request-id"] == "mine"
+
+
+# ---- a model that encodes its queries ----
+
+
+def test_a_known_user_is_answered_by_their_vector_and_their_stored_history_is_left_out(encoded_api):
+    encoded_api("POST", "/v1/events", {"events": [{"user_id": "ann", "item_id": FIRST + i} for i in (3, 9)]})
+    answer = encoded_api("POST", "/v1/recommend", {"user_id": "ann", "k": 30}).json()
+    contents = encoded_api.service.bundle.contents
+    scores = contents.vectors["item"].target @ contents.encoder.arrays["users"][0]
+    scores[[3, 9]] = -np.inf
+    expected = [FIRST + i for i in np.argsort(-scores, kind="stable")[:28].tolist()]
+    assert [item["item_id"] for item in answer["items"]] == expected
+    assert answer["basis"] == "user"
+
+
+def test_a_user_unknown_to_the_model_is_answered_by_their_history(encoded_api):
+    encoded_api("POST", "/v1/events", {"user_id": "zoe", "item_id": FIRST + 3})
+    answers = encoded_api("POST", "/v1/recommend", {"requests": [
+        {"user_id": "zoe", "k": 4}, {"history": [FIRST + 3], "k": 4}, {"user_id": "nobody", "k": 4},
+    ]}).json()["answers"]  # fmt: skip
+    assert [answer["basis"] for answer in answers] == ["history", "history", "popularity"]
+    assert answers[0] == answers[1]
+
+
+def test_users_are_told_apart_in_the_state_and_read_as_the_model_has_them(encoded_api):
+    number = encoded_api("POST", "/v1/recommend", {"user_id": 7, "k": 4}).json()
+    text = encoded_api("POST", "/v1/recommend", {"user_id": "7", "k": 4}).json()
+    assert (number["basis"], text["basis"]) == ("popularity", "user")
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"weights": {"category": 1.0}}, "query.view_weights = {'category': 1.0} is for models whose queries mix"),
+        ({"recency_decay": 0.5}, "recency_decay changes nothing here"),
+        ({"history_length": 5}, "history_length changes nothing here"),
+    ],
+)
+def test_what_means_nothing_to_an_encoder_is_refused(encoded_api, body, message):
+    told = error_of(encoded_api("POST", "/v1/recommend", {"history": [FIRST], **body}), 422, "invalid_request")
+    assert message in told
+
+
+def test_filters_quotas_reasons_and_similar_items_work_with_an_encoder(encoded_api):
+    filters = {"where": {"category": {"any_of": ["cheese"]}}}
+    body = {"history": [FIRST, FIRST + 1], "k": 6, "filters": filters, "diversity": {"quotas": {"shop": 2}}}
+    answer = encoded_api("POST", "/v1/recommend", {**body, "explain": True}).json()
+    assert len(answer["items"]) == 4
+    assert answer["report"]["distinct"]["category"] == [1, 1]
+    for item in answer["items"]:
+        told = item["explanation"]
+        assert told["views"]["item"] == pytest.approx(item["score"], abs=1e-5)
+        assert {item_id for item_id, _ in told["history"]} == {FIRST, FIRST + 1}
+    plain = encoded_api("POST", "/v1/similar", {"item_id": FIRST, "k": 4}).json()
+    assert plain == encoded_api("POST", "/v1/similar", {"item_id": FIRST, "k": 4, "similarity": "cosine"}).json()
+
+
+def test_items_may_be_added_to_the_bundle_of_an_encoder(encoded_api):
+    encoded_api("POST", "/v1/items", {"item_id": 5, "views": {"category": ["cheese"]}})
+    answer = encoded_api("POST", "/v1/recommend", {"user_id": "ann", "history": [5], "k": 40, "exclude_seen": False})
+    assert 5 in ids_of(answer)
+    assert answer.json()["unknown_ids"] == [5]
+
+
+def test_examples_of_the_description_run_with_an_encoder(encoded_api):
+    paths = encoded_api("GET", "/openapi.json").json()["paths"]
+    for path in ("/v1/recommend", "/v1/similar"):
+        for content in paths[path]["post"]["requestBody"]["content"].values():
+            for summary, example in content["examples"].items():
+                answer = encoded_api("POST", path, example["value"])
+                assert answer.status_code == 200, (summary, answer.text)

@@ -10,7 +10,7 @@ from prismrec.config import build
 from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError
-from prismrec.models.contract import EmbeddingTable
+from prismrec.models.contract import EmbeddingTable, StoredEncoder
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle, BundleContents
 from prismrec.retrieval.request import NewItem
@@ -187,3 +187,20 @@ def test_map_has_a_point_per_item_and_colours_by_the_most_frequent_node(bundle):
 def test_better_positions_take_the_place_of_the_rough_ones(data):
     shown = data.map_document([[0.1] * 6, [0.2] * 6])
     assert (shown["method"], shown["x"][0], shown["y"][5]) == ("t-SNE", 0.1, 0.2)
+
+
+def test_side_views_of_a_model_that_encodes_queries_are_shown_without_weights(tmp_path, bundle):
+    items = bundle.contents.vectors["item"]
+    encoder = StoredEncoder("sasrec", {}, {"sources": items.source}, knows_users=False)
+    encoded = write(tmp_path / "e", vectors={"item": items}, query=QuerySettings(), encoder=encoder)
+    data = PageData(encoded, PageSettings())
+    overview = data.overview()
+    assert overview["encoder"] == "sasrec"
+    assert [(v["name"], v["dim"], v["weighable"], v["n_nodes"]) for v in overview["views"]] == [
+        ("item", 4, False, 6), ("kind", 0, False, 2), ("shop", 0, False, 3),
+    ]  # fmt: skip
+    assert data.values("cheese", 5) == [{"view": "kind", "value": "cheese", "n_items": 4}]
+    assert set(data.map_document(None)["colours"]) == {"kind", "shop"}
+    plain = PageData(bundle, PageSettings()).overview()
+    assert plain["encoder"] == ""
+    assert [view["weighable"] for view in plain["views"]] == [True] * 3
