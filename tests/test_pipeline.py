@@ -283,6 +283,21 @@ def test_a_bundle_holds_the_model_its_ids_and_where_it_comes_from(fitted):
     }  # fmt: skip
 
 
+def test_tables_of_users_are_passed_by_hand_and_their_bad_rows_told_of_and_written(shop, tmp_path):
+    clicks, items = shop(0, 8)
+    households = clicks["household_id"].unique().to_pylist()
+    users = pa.table({"household_id": [*households, households[0]], "size": [1, 2] * 4 + [3]})
+    settings = settings_with("user_views.size=size", "training.epochs=1", "data.max_bad_share=0.5")
+    heard = Hears()
+    train(
+        settings, tmp_path / "bundle", interactions=clicks, items=items, users=users,
+        user_links=pa.table({"one": households[:2], "other": households[1:3]}),
+        tune_on_validation=False, progress=heard,
+    )  # fmt: skip
+    assert "users: 1 rows set aside: 1 duplicate user id" in heard.notes
+    assert pq.read_table(tmp_path / "bundle.quarantine" / "users.parquet")["source_row"].to_pylist() == [9]
+
+
 def test_train_writes_what_fit_learns_and_the_bundle_answers(shop, tmp_path):
     settings, (clicks, items) = settings_with(), shop(0, 12)
     bundle = train(settings, tmp_path / "bundle", interactions=clicks, items=items, tune_on_validation=False)
