@@ -7,14 +7,10 @@ import pytest
 from prismrec.errors import ConfigError
 from prismrec.evaluation.tuning import replaced
 from prismrec.models.algorithms import Algorithm
-from prismrec.search.spaces import SPACES, OneOf, Real, Whole, search_space, value_of
+from prismrec.search.spaces import SPACES, OneOf, Real, Whole, full_name, search_space, value_of
 from prismrec.settings import Settings, build_settings
 
 FIELDS = [(algorithm, name) for algorithm in SPACES for name in SPACES[algorithm]]
-
-
-def full(algorithm, name):
-    return name if "." in name else f"models.{algorithm}.{name}"
 
 
 def ends(knob):
@@ -28,10 +24,10 @@ def test_every_algorithm_has_a_table():
 @pytest.mark.parametrize(("algorithm", "name"), FIELDS, ids=lambda part: str(part))
 def test_settings_take_every_value_and_have_their_default_among_them(algorithm, name):
     settings, knob = Settings(), SPACES[algorithm][name]
-    default = value_of(settings, full(algorithm, name))
+    default = value_of(settings, full_name(algorithm, name))
     assert knob.holds(default), f"the default {default} lies outside: it would be tried once and never neared"
     for value in ends(knob):
-        assert value_of(replaced(settings, full(algorithm, name), value), full(algorithm, name)) == value
+        assert value_of(replaced(settings, full_name(algorithm, name), value), full_name(algorithm, name)) == value
 
 
 @pytest.mark.parametrize("algorithm", SPACES)
@@ -85,7 +81,5 @@ def test_only_some_fields_by_short_or_full_name():
 
 
 def test_a_field_that_no_table_has_is_refused():
-    with pytest.raises(
-        ConfigError, match=r"there is nothing to try for 'models\.mf\.dropout' of mf; there is embedding"
-    ):
+    with pytest.raises(ConfigError, match=r"there is nothing to try for 'dropout' of mf; there is embedding"):
         search_space(Settings(), "mf", ("l2", "dropout"))

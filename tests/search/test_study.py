@@ -9,10 +9,10 @@ import pytest
 pytest.importorskip("optuna")
 
 from prismrec.errors import ArtifactError, MissingExtraError
-from prismrec.search.spaces import OneOf, Real, Whole
+from prismrec.search.spaces import Knob, OneOf, Real, Whole
 from prismrec.search.study import RANDOM_TRIALS, Study
 
-SPACE = {"x": Real(-1.0, 1.0), "n": Whole(1, 9), "kind": OneOf(("round", "flat"))}
+SPACE: dict[str, Knob] = {"x": Real(-1.0, 1.0), "n": Whole(1, 9), "kind": OneOf(("round", "flat"))}
 START = {"x": 0.9, "n": 2, "kind": "flat"}
 
 
@@ -53,8 +53,9 @@ def test_it_finds_the_top_better_than_chance(path):
     later = [height(trial.values) for trial in search.trials[RANDOM_TRIALS + 5 :]]
     chance = [height(trial.values) for trial in search.trials[1:RANDOM_TRIALS]]
     assert sum(later) / len(later) > sum(chance) / len(chance) + 0.2
-    assert search.best.score > 0.95
-    assert search.best.score == max(trial.score for trial in search.trials)
+    best = search.best
+    assert best is not None
+    assert best.score == max(trial.score for trial in search.trials) > 0.95
 
 
 def test_every_value_lies_in_its_range(path):
@@ -145,7 +146,9 @@ def test_the_best_is_the_first_of_the_highest_and_none_where_all_failed(path):
     for score in (0.3, 0.7, 0.7):
         search.ask()
         search.tell("scored", 1.0, score=score)
-    assert search.best.number == 2
+    best = search.best
+    assert best is not None
+    assert best.number == 2
 
 
 def test_where_training_fails_is_proposed_less_often(tmp_path):

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from prismrec import __version__
-from prismrec.cli import asking, data_sets, demo, evaluating, planning, preparing, serving, training
+from prismrec.cli import asking, data_sets, demo, evaluating, planning, preparing, serving, training, tuning
 from prismrec.cli.terminal import say, show
 from prismrec.errors import PrismRecError
 
@@ -76,6 +76,7 @@ app.command()(planning.plan)
 app.command()(preparing.prepare)
 app.command()(training.train)
 app.command()(evaluating.evaluate)
+app.command()(tuning.tune)
 app.command()(asking.similar)
 app.command()(asking.recommend)
 app.command()(asking.export)

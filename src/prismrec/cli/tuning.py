@@ -79,13 +79,12 @@ def trials_table(found: Found, settings: Settings) -> Table:
     title = f"{settings.data.name}, {settings.algorithm}, {settings.split.protocol}: {len(found.trials)} trials"
     table = Table(title=title, caption="score: the mean of 50 / (49 + rank) on validation data; * the best")
     fields = list(dict.fromkeys(field for trial in found.trials for field in trial.values))
-    for column in ("trial", "score", "epochs", "seconds", *(field.rpartition(".")[2] for field in fields)):
+    for column in ("trial", "score", "epoch", "seconds", *(field.rpartition(".")[2] for field in fields)):
         table.add_column(column, justify="right")
     for trial in sorted(found.trials, key=_by_score):
         star = "*" if trial.number == found.best.number else ""
-        epochs = trial.chosen.get("training.epochs") or max(trial.epoch_scores, default=0)
         values = (_cell(trial.values[field]) for field in fields)
-        table.add_row(f"{trial.number}{star}", _score(trial), str(epochs), f"{trial.seconds:.1f}", *values)
+        table.add_row(f"{trial.number}{star}", _score(trial), str(trial.best_epoch), f"{trial.seconds:.1f}", *values)
     return table
 
 
@@ -98,7 +97,7 @@ def search_document(found: Found, settings: Settings, output: Path) -> dict[str,
         "best": found.best.number,
         "score": found.best.score,
         "changes": found.changes,
-        "trials": [vars(trial) for trial in found.trials],
+        "trials": [{**vars(trial), "best_epoch": trial.best_epoch} for trial in found.trials],
     }
 
 

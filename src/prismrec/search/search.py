@@ -16,14 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from prismrec.contenders import varied
-from prismrec.data.prepared import PreparedData
+from prismrec.contenders.arena import Side, varied
 from prismrec.data.schema import Interactions, ItemTable
 from prismrec.data.splits import split, validation_split
 from prismrec.errors import ConfigError, ResourceError, TrainingError
-from prismrec.evaluation.queries import Queries, queries_from
 from prismrec.fitting import TUNING_QUERIES, as_encoded, fingerprint_of, tuned_on
-from prismrec.inputs import prepare_log
 from prismrec.pipeline import has_checkpoint
 from prismrec.search.spaces import search_space, value_of
 from prismrec.search.study import Candidate, Study, Trial
@@ -59,7 +56,7 @@ class Found:
 
     @property
     def changes(self) -> dict[str, Any]:
-        """Field -> value of the best candidate: what was searched, how long it trained, how it is asked."""
+        """Field -> value of the best candidate: what was searched, when it stops, how it is asked."""
         return {**self.best.values, **self.best.chosen}
 
 
@@ -99,12 +96,12 @@ def search(
     settings, told = as_encoded(_stopping_early(settings))
     for line in told:
         progress.note(line)
-    data, queries = _validation_side(log, items, settings)
+    side = _validation_side(log, items, settings)
     space = search_space(settings, settings.algorithm, tuple(only))
     start = {name: value_of(settings, name) for name in space}
-    identity = {**_identity(settings, space), "data": fingerprint_of(data)}
+    identity = {**_identity(settings, space), "data": fingerprint_of(side.data)}
     trials = Study(study, space, start, seed=settings.training.seed, identity=identity)
-    searcher = _Searcher(settings, data, queries, trials, study.with_name(study.name + ".run"), progress)
+    searcher = _Searcher(settings, side, trials, study.with_name(study.name + ".run"), progress)
     end = time.monotonic() + 60 * budget.minutes
     while len(trials.trials) < budget.trials and (time.monotonic() < end or not trials.trials):
         searcher.try_next()
@@ -116,8 +113,7 @@ class _Searcher:
     """Trains and scores one candidate after the other."""
 
     settings: Settings
-    data: PreparedData
-    queries: Queries
+    side: Side
     study: Study
     run_folder: Path
     progress: Progress
@@ -150,11 +146,15 @@ class _Searcher:
         if not candidate.again:
             shutil.rmtree(self.run_folder, ignore_errors=True)
         chosen = tuned_on(
-            self.data, self.queries, settings, run_folder=self.run_folder, resume=has_checkpoint(self.run_folder),
+            self.side.data,
+            self.side.queries,
+            settings,
+            run_folder=self.run_folder,
+            resume=has_checkpoint(self.run_folder),
             progress=_Watch(self.progress, self.study),
-        )  # fmt: skip
-        kept = {"training.epochs": chosen.settings.training.epochs, "training.patience": 0}
-        return {**kept, "query": chosen.settings.query.model_dump(mode="json")}, chosen.score
+        )
+        query = chosen.settings.query.model_dump(mode="json")
+        return {"training.patience": settings.training.patience, "query": query}, chosen.score
 
 
 class _Hopeless(Exception):
@@ -192,11 +192,10 @@ def _stopping_early(settings: Settings) -> Settings:
     return settings.model_copy(update={"training": settings.training.model_copy(update={"patience": PATIENCE})})
 
 
-def _validation_side(log: Interactions, items: ItemTable | None, settings: Settings) -> tuple[PreparedData, Queries]:
+def _validation_side(log: Interactions, items: ItemTable | None, settings: Settings) -> Side:
     outer = next(split(log, settings.split))
     inner = validation_split(outer, settings.split.model_copy(update={"max_queries": TUNING_QUERIES}))
-    data = prepare_log(inner.train, items, settings)
-    return data, queries_from(inner.queries, data.items, settings.evaluation.exclude_seen, data.users)
+    return Side.of(inner.train, items, inner.queries, settings)
 
 
 def _identity(settings: Settings, space: Mapping[str, Any]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from prismrec.config import Section
@@ -87,6 +88,15 @@ _PLACES: SearchSpace = {
 }
 _PAIRS: SearchSpace = {"embedding_dim": _DIM, "learning_rate": _RATE, "batch_size": _BATCH, "l2": _L2}
 
+_SUBGRAPHS: SearchSpace = {
+    "embedding_dim": _DIM,
+    "learning_rate": _RATE,
+    "layers": Whole(1, 3),
+    "heads": OneOf((1, 2, 4)),
+    "temperature": Real(0.05, 1.0, log=True),
+    "subgraph.nodes_per_type": OneOf((256, 512, 1024, 2048)),
+}
+
 SPACES: Mapping[Algorithm, SearchSpace] = {
     "m2grl": {
         "training.learning_rate": Real(0.02, 0.6, log=True),
@@ -96,13 +106,30 @@ SPACES: Mapping[Algorithm, SearchSpace] = {
         "model.negatives": Whole(5, 20, log=True),
         "model.negative_power": Real(0.0, 1.0),
     },
-    "mf": _PAIRS,
-    "lightgcn": {**_PAIRS, "n_layers": Whole(1, 4)},
+    "ma_gnn": {
+        "embedding_dim": _DIM, "learning_rate": _RATE, "dropout": _DROPOUT, "l2": _L2,
+        "windows.near": Whole(3, 10), "windows.targets": Whole(1, 5), "heads": Whole(1, 20, log=True),
+        "memory_slots": Whole(5, 50, log=True),
+    },
     "sasrec": {**_PLACES, "n_blocks": Whole(1, 3), "n_heads": OneOf((1, 2, 4))},
     "gru4rec": {**_PLACES, "hidden_dim": OneOf((64, 128, 256)), "n_layers": Whole(1, 2)},
     "hgn": {**_PAIRS, "window": Whole(3, 10), "targets": Whole(1, 5), "pooling": OneOf(("mean", "max"))},
+    "mf": _PAIRS,
+    "lightgcn": {**_PAIRS, "n_layers": Whole(1, 4)},
+    "ngcf": {**_PAIRS, "n_layers": Whole(1, 4), "message_dropout": _DROPOUT, "node_dropout": _DROPOUT},
+    "pinsage": {
+        "embedding_dim": _DIM, "learning_rate": _RATE, "batch_size": _BATCH, "n_layers": Whole(1, 3),
+        "n_neighbours": Whole(5, 50, log=True), "margin": Real(0.01, 1.0, log=True), "n_hard": Whole(0, 6),
+    },
+    "hgt": {**_SUBGRAPHS, "hidden_share": Real(0.0, 1.0)},
+    "mthgt": {**_SUBGRAPHS, "hidden_share": Real(0.0, 1.0), "experts": Whole(2, 8)},
 }  # fmt: skip
-"""Of every algorithm; names without a dot are fields of its own section `[models.<algorithm>]`."""
+"""Of every algorithm; but for M2GRL's the names are fields of its own section, `[models.<algorithm>]`."""
+
+
+def full_name(algorithm: Algorithm, name: str) -> str:
+    """The field that a name in the table of an algorithm is, from the top of the settings."""
+    return name if algorithm == "m2grl" else f"models.{algorithm}.{name}"
 
 
 def search_space(settings: Section, algorithm: Algorithm, only: tuple[str, ...] = ()) -> dict[str, Knob]:
@@ -117,14 +144,15 @@ def search_space(settings: Section, algorithm: Algorithm, only: tuple[str, ...] 
         ConfigError: `only` names a field that the table lacks.
     """
     table = SPACES[algorithm]
-    named = {name if "." in name else f"models.{algorithm}.{name}": knob for name, knob in table.items()}
-    chosen = [name if "." in name else f"models.{algorithm}.{name}" for name in only]
-    unknown = [name for name in chosen if name not in named]
-    if unknown:
-        raise ConfigError(f"there is nothing to try for {unknown[0]!r} of {algorithm}; there is {', '.join(table)}")
-    return {
-        name: knob.with_value(value_of(settings, name)) for name, knob in named.items() if not only or name in chosen
-    }
+    for name in only:
+        if name not in table and name not in map(partial(full_name, algorithm), table):
+            raise ConfigError(f"there is nothing to try for {name!r} of {algorithm}; there is {', '.join(table)}")
+    space = {}
+    for name, knob in table.items():
+        field = full_name(algorithm, name)
+        if not only or name in only or field in only:
+            space[field] = knob.with_value(value_of(settings, field))
+    return space
 
 
 def value_of(settings: Section, field: str) -> Any:
@@ -135,4 +163,4 @@ def value_of(settings: Section, field: str) -> Any:
     return value
 
 
-__all__ = ["SPACES", "Knob", "OneOf", "Real", "SearchSpace", "Whole", "search_space", "value_of"]
+__all__ = ["SPACES", "Knob", "OneOf", "Real", "SearchSpace", "Whole", "full_name", "search_space", "value_of"]

@@ -47,7 +47,7 @@ class Trial:
         score: on validation data, higher is better; NaN unless scored.
         epoch_scores: the early scores, one per validated epoch.
         seconds: time it took.
-        chosen: field -> value that went with it: how long to train, how to ask.
+        chosen: field -> value that went with it: when to stop, how to ask.
         reason: why it failed.
     """
 
@@ -59,6 +59,11 @@ class Trial:
     seconds: float
     chosen: Mapping[str, Any]
     reason: str = ""
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the highest early score, the first among equals: what early stopping keeps; 0 without any."""
+        return max(self.epoch_scores, key=lambda epoch: (self.epoch_scores[epoch], -epoch), default=0)
 
 
 @dataclass(frozen=True)
