@@ -94,11 +94,11 @@ def test_batch_needs_its_nodes_and_their_neighbours_only():
 
 
 def test_attributes_of_an_item_are_the_mean_of_each_view(make_log):
-    views = {"genre": [[0, 1], [1], [], [0]], "maker": [[0], [0], [1], [1]]}
+    views = {"genre.items": [[0, 1], [1], [], [0]], "maker": [[0], [0], [1], [1]]}
     data = make_log([[0, 1], [1, 2]], 4, views)
     model = fresh(data)
     first = first_of(model)
-    genre, maker = (model.network.views[name].detach().double().numpy() for name in ("genre", "maker"))
+    genre, maker = (view.detach().double().numpy() for view in model.network.views)
     first[2:] = [
         first[2] + (genre[0] + genre[1]) / 2 + maker[0],
         first[3] + genre[1] + maker[0],

@@ -98,9 +98,8 @@ class PinSageNetwork(nn.Module):
         dim = config.embedding_dim
         self.users = nn.Parameter(0.1 * torch.randn(len(data.users), dim, generator=generator))
         self.items = nn.Parameter(0.1 * torch.randn(len(data.items), dim, generator=generator))
-        self.views = nn.ParameterDict(
-            {name: 0.1 * torch.randn(len(view.nodes), dim, generator=generator) for name, view in data.views.items()}
-        )
+        nodes = [len(view.nodes) for view in data.views.values()]
+        self.views = nn.ParameterList([0.1 * torch.randn(n, dim, generator=generator) for n in nodes])
         self.layers = nn.ModuleList([PinSageLayer(dim, generator) for _ in range(config.n_layers)])
         self.dense = _linear(dim, dim, generator)
         self.out = _linear(dim, dim, generator, bias=False)
@@ -167,7 +166,7 @@ class PinSage:
         self._near = Neighbourhoods(important_neighbours(graph, walks, config.n_neighbours), device)
         self._hard = related_items(graph, walks, _N_RELATED, config.hard_from)
         self._batches = InteractionBatches(data, config.batch_size, seed)
-        self._item_nodes = {name: view.item_nodes for name, view in data.views.items()}
+        self._item_nodes = [view.item_nodes for view in data.views.values()]
         self._met = torch.from_numpy(graph.degrees > 0)
         self._n_users, self._n_items = len(data.users), len(data.items)
         self._config, self._seed, self._device = config, seed, device
@@ -215,12 +214,12 @@ class PinSage:
         users, items = needed[:n_users], needed[n_users:] - self._n_users
         own = torch.cat([_rows(self.network.users, users), _rows(self.network.items, items)])
         own = own * self._met[torch.from_numpy(needed)].to(self._device)[:, None]
-        for name, item_nodes in self._item_nodes.items():
+        for view, item_nodes in zip(self.network.views, self._item_nodes, strict=True):
             said = item_nodes.take(items)
             values, offsets = (
                 torch.from_numpy(a.astype(np.int64)).to(self._device) for a in (said.values, said.offsets[:-1])
             )
-            of_items = F.embedding_bag(values, self.network.views[name], offsets, mode="mean")
+            of_items = F.embedding_bag(values, view, offsets, mode="mean")
             own = own + F.pad(of_items, (0, 0, n_users, 0))
         vectors: torch.Tensor = self.network(own, levels)
         return vectors
