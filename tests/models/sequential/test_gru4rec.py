@@ -12,8 +12,14 @@ from prismrec.models.sequential.configs import GRU4RecConfig
 from prismrec.models.sequential.gru4rec import GRU4Rec, GRU4RecEncoder, GRU4RecNetwork
 
 SMALL = {
-    "embedding_dim": 16, "hidden_dim": 24, "max_length": 12, "batch_places": 256, "learning_rate": 0.02, "dropout": 0.1
-}  # fmt: skip
+    "embedding_dim": 16,
+    "hidden_dim": 24,
+    "max_length": 12,
+    "batch_places": 256,
+    "loss": "softmax",
+    "learning_rate": 0.02,
+    "dropout": 0.1,
+}
 NOBODY = np.full(4, -1)
 
 
@@ -106,3 +112,11 @@ def test_a_fresh_network_finds_all_items_nearly_alike(planted):
     data = planted((), n_sessions=50)
     model = GRU4Rec(GRU4RecConfig(**SMALL), data, seed=0, device="cpu")
     assert model.objective(0, 0).losses["next_item"].mean == pytest.approx(math.log(len(data.items)), rel=0.05)
+
+
+def test_a_seed_decides_every_parameter(planted):
+    torch.manual_seed(1)
+    one = GRU4Rec(GRU4RecConfig(**SMALL), planted((), n_sessions=5), seed=0, device="cpu").network.state_dict()
+    torch.manual_seed(2)
+    same = GRU4Rec(GRU4RecConfig(**SMALL), planted((), n_sessions=5), seed=0, device="cpu").network.state_dict()
+    assert all(torch.equal(one[name], same[name]) for name in one)

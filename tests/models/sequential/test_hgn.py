@@ -165,3 +165,11 @@ def test_stored_and_opened_is_the_same_and_does_not_learn_on(planted):
     assert (HGNEncoder.opened(stored.config, stored.arrays).encode(asked, users) == before).all()
     assert (encoder.encode(asked, users) == before).all()
     assert not (model.encoder().encode(asked, users) == before).all()
+
+
+def test_a_seed_decides_every_parameter(planted):
+    torch.manual_seed(1)
+    one = HGN(HGNConfig(**SMALL), planted((), n_sessions=5), seed=0, device="cpu").network.state_dict()
+    torch.manual_seed(2)
+    same = HGN(HGNConfig(**SMALL), planted((), n_sessions=5), seed=0, device="cpu").network.state_dict()
+    assert all(torch.equal(one[name], same[name]) for name in one)

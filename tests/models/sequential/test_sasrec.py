@@ -15,7 +15,14 @@ from prismrec.models.neural.trainable import TorchTraining
 from prismrec.models.sequential.configs import SASRecConfig
 from prismrec.models.sequential.sasrec import Block, SASRec, SASRecEncoder, SASRecNetwork, SelfAttention
 
-SMALL = {"embedding_dim": 16, "max_length": 12, "batch_places": 256, "learning_rate": 0.01, "dropout": 0.1}
+SMALL = {
+    "embedding_dim": 16,
+    "max_length": 12,
+    "batch_places": 256,
+    "loss": "softmax",
+    "learning_rate": 0.01,
+    "dropout": 0.1,
+}
 UNKNOWN_USERS = np.full(4, -1)
 
 
@@ -88,7 +95,7 @@ def test_no_place_sees_what_follows_it_and_so_no_padding():
 
 @pytest.mark.parametrize("loss", ["softmax", "sampled_softmax", "bce"])
 def test_learns_what_only_the_item_before_the_last_tells(loss):
-    model = trained(before_and_after(), 12, loss=loss, n_negatives=8, batch_places=24, dropout=0.0)
+    model = trained(before_and_after(), 15, loss=loss, n_negatives=8, batch_places=24, dropout=0.0)
     asked = Sequences.from_lists([[0, 2], [1, 2]])
     scores = model.encoder().encode(asked, UNKNOWN_USERS[:2]) @ model.table().target.T
     assert scores[:, 3:].argmax(1).tolist() == [0, 1]
@@ -143,6 +150,16 @@ def test_a_fresh_network_finds_all_items_alike(planted):
     data = planted(())
     model = SASRec(SASRecConfig(**SMALL), data, seed=0, device="cpu")
     assert model.objective(0, 0).losses["next_item"].mean == pytest.approx(math.log(len(data.items)), rel=0.02)
+
+
+def test_a_seed_decides_every_parameter(planted):
+    torch.manual_seed(1)
+    one = SASRec(SASRecConfig(**SMALL), planted(()), seed=0, device="cpu").network.state_dict()
+    torch.manual_seed(2)
+    same = SASRec(SASRecConfig(**SMALL), planted(()), seed=0, device="cpu").network.state_dict()
+    other = SASRec(SASRecConfig(**SMALL), planted(()), seed=1, device="cpu").network.state_dict()
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["items"], other["items"])
 
 
 def test_heads_that_do_not_divide_the_vector_are_refused():

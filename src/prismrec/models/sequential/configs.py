@@ -62,10 +62,12 @@ class SASRecConfig(Section):
     n_heads: int = Field(1, ge=1, description="attention heads; they divide embedding_dim")
     max_length: int = Field(200, ge=1, description="latest items of a history that are read, and those of a piece")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of numbers that a step leaves out")
-    loss: LossName = Field("softmax", description="over the catalogue, over sampled items, or the paper's (bce)")
-    n_negatives: int = Field(1024, ge=1, description="items that sampled_softmax draws per step")
-    learning_rate: float = Field(0.001, gt=0, le=1, description="of Adam")
-    batch_places: int = Field(8192, ge=1, description="places of histories per step, at least max_length")
+    loss: LossName = Field(
+        "sampled_softmax", description="over sampled items, over the catalogue (softmax), or the paper's (bce)"
+    )
+    n_negatives: int = Field(512, ge=1, description="items that sampled_softmax draws per step")
+    learning_rate: float = Field(0.002, gt=0, le=1, description="of Adam")
+    batch_places: int = Field(4096, ge=1, description="places of histories per step, at least max_length")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> SASRecConfig:
@@ -82,10 +84,12 @@ class GRU4RecConfig(Section):
     n_layers: int = Field(1, ge=1, le=16, description="recurrent layers")
     max_length: int = Field(200, ge=1, description="latest items of a history that are read, and those of a piece")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of numbers that a step leaves out")
-    loss: LossName = Field("softmax", description="over the catalogue, over sampled items, or one negative (bce)")
-    n_negatives: int = Field(1024, ge=1, description="items that sampled_softmax draws per step")
+    loss: LossName = Field(
+        "sampled_softmax", description="over sampled items, over the catalogue (softmax), or one negative (bce)"
+    )
+    n_negatives: int = Field(512, ge=1, description="items that sampled_softmax draws per step")
     learning_rate: float = Field(0.002, gt=0, le=1, description="of Adam")
-    batch_places: int = Field(8192, ge=1, description="places of histories per step, at least max_length")
+    batch_places: int = Field(4096, ge=1, description="places of histories per step, at least max_length")
 
 
 class HGNConfig(Section):

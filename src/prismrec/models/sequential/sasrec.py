@@ -92,10 +92,12 @@ class SASRecNetwork(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def initialise(self, generator: torch.Generator) -> None:
-        """Normal weights of deviation 0.02 as Transformers have them; norms and biases stay as they are."""
-        for parameter in self.parameters():
+        """Normal weights of deviation 0.02 as Transformers have them, biases of zero, norms that change nothing."""
+        for name, parameter in self.named_parameters():
             if parameter.ndim > 1:
                 nn.init.normal_(parameter, std=0.02, generator=generator)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
 
     def forward(self, items: torch.Tensor) -> torch.Tensor:
         """Equations (1)-(6) for (B, L) int64 items padded on the right."""
