@@ -114,7 +114,7 @@ def test_objective_is_bpr_over_every_target_there_is_and_the_penalty(monkeypatch
     assert not set(others) & set(rows[batch.users[0]])
     margins = [query @ (values["targets"][i] - values["targets"][j]) for i, j in zip(targets, others, strict=True)]
     ranking = np.mean([math.log(1 + math.exp(-m)) for m in margins])
-    used = [values["sources"][max(i, 0)] for i in batch.near[0]]
+    used = [values["sources"][item] for _, item in near]
     right, wrong = values["targets"][targets], values["targets"][others]
     gates = ("item_gate", "user_gate", "instance_gate", "instance_user_gate")
     penalty = np.square(user).sum() + np.square(used).sum() + sum(np.square(values[gate]).sum() for gate in gates)

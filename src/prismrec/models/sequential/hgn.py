@@ -75,12 +75,17 @@ class HGNNetwork(nn.Module):
 
     def forward(self, u: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
         """(B, D) query vectors from (B, D) users and (B, L) int64 items, `UNKNOWN` where there is none."""
-        here = (near != UNKNOWN)[:, :, None]
-        e = F.embedding(near.clamp(min=0), self.sources) * here  # (B, L, D)
+        return self.mixed(u, self.read(near), near != UNKNOWN)
+
+    def read(self, near: torch.Tensor) -> torch.Tensor:
+        """E, (B, L, D): zero where there is no item."""
+        return F.embedding(near.clamp(min=0), self.sources) * (near != UNKNOWN)[:, :, None]
+
+    def mixed(self, u: torch.Tensor, e: torch.Tensor, here: torch.Tensor) -> torch.Tensor:
+        """(B, D): equations (1) to (3), and the left side of the products of (4)."""
         f = e * torch.sigmoid(e @ self.item_gate.T + (u @ self.user_gate.T + self.gate_bias)[:, None])
         instance = torch.sigmoid(f @ self.instance_gate + u @ self.instance_user_gate.T)  # (B, L)
-        gated = f * instance[:, :, None]
-        return u + self._pooled(gated, here) + e.sum(1)
+        return u + self._pooled(f * instance[:, :, None], here[:, :, None]) + e.sum(1)
 
     def _pooled(self, gated: torch.Tensor, here: torch.Tensor) -> torch.Tensor:
         """(B, D): equation (3) over the items that are there; zero where none is."""
@@ -167,11 +172,12 @@ class HGN:
         )
         network = self.network
         u = F.embedding(users, network.users)
-        queries = network(u, near)[rows]
+        e = network.read(near)
+        queries = network.mixed(u, e, near != UNKNOWN).index_select(0, rows)
         right, wrong = F.embedding(positives, network.targets), F.embedding(negatives, network.targets)
         scores = [(queries * q).sum(1) + network.bias[i] for q, i in ((right, positives), (wrong, negatives))]
         loss = bpr(*scores)
-        penalty = self._penalty((u, F.embedding(near.clamp(min=0), network.sources), right, wrong))
+        penalty = self._penalty((u, e, right, wrong))
         total = {"ranking": TaskLoss(float(loss.detach()) * len(rows), len(rows))}
         return Objective(loss + self._config.l2 * penalty, total)
 

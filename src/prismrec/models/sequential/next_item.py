@@ -93,7 +93,7 @@ def last_vectors(
 
 def at_places(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
     """(P, D): the vectors at some places of (B, L, D), counted row by row."""
-    return states.reshape(-1, states.shape[-1])[places]
+    return states.reshape(-1, states.shape[-1]).index_select(0, places)  # whose backward pass is fast
 
 
 def _bce(vectors: torch.Tensor, right: torch.Tensor, wrong: torch.Tensor) -> torch.Tensor:
