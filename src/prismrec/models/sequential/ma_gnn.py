@@ -344,8 +344,7 @@ class MAGNNEncoder:
 
 
 def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = tensor.detach().float().cpu().numpy()
-    return array
+    return np.array(tensor.detach().float().cpu().numpy())  # a copy: training goes on in the tensor
 
 
 __all__ = ["MAGNN", "MAGNNEncoder", "MAGNNNetwork", "Neighbours", "sinusoids"]
