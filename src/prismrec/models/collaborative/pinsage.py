@@ -24,7 +24,7 @@ training is the mean of the items' z.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -49,7 +49,7 @@ _DRAWN = 1
 """Tells the random numbers of negatives apart from those of the batch."""
 
 _NODES_AT_ONCE = 65_536
-"""How many nodes are computed together when all are served: bounds memory, not what comes out."""
+"""How many nodes of a layer are computed together when all are served: bounds memory, not what comes out."""
 
 
 class Level(NamedTuple):
@@ -84,7 +84,15 @@ class PinSageLayer(nn.Module):
 
     def forward(self, vectors: torch.Tensor, level: Level) -> torch.Tensor:
         """(M, D): the next vectors of M nodes, from (N, D) vectors of all that matter to them."""
-        messages = F.relu(self.message(vectors)).float()
+        return self.updated(vectors, self.messages(vectors), level)
+
+    def messages(self, vectors: torch.Tensor) -> torch.Tensor:
+        """(N, D): what nodes say to those who listen to them."""
+        said: torch.Tensor = F.relu(self.message(vectors)).float()
+        return said
+
+    def updated(self, vectors: torch.Tensor, messages: torch.Tensor, level: Level) -> torch.Tensor:
+        """(M, D): the next vectors, from what (N, D) nodes are and say."""
         received = F.embedding_bag(level.near, messages, per_sample_weights=level.shares, mode="sum")
         both = torch.cat([F.embedding(level.own, vectors), received], 1)
         return F.normalize(F.relu(self.update(both)).float())
@@ -113,6 +121,10 @@ class PinSageNetwork(nn.Module):
         """
         for layer, level in zip(self.layers, levels, strict=True):
             vectors = layer(vectors, level)
+        return self.last(vectors)
+
+    def last(self, vectors: torch.Tensor) -> torch.Tensor:
+        """(M, D): z from h^K."""
         z: torch.Tensor = self.out(F.relu(self.dense(vectors))).float()
         return z
 
@@ -135,10 +147,19 @@ class Neighbourhoods:
             before = self._with_neighbours(nodes)
             places = np.empty(len(self._nodes), np.int64)
             places[before] = np.arange(len(before))
-            arrays = (places[nodes], places[self._nodes[nodes]], self._shares[nodes])
-            levels.append(Level(*(torch.from_numpy(array).to(self._device) for array in arrays)))
+            levels.append(self._level(places[nodes], places[self._nodes[nodes]], self._shares[nodes]))
             nodes = before
         return nodes, levels[::-1]
+
+    def blocks(self) -> Iterator[Level]:
+        """All nodes, some at a time, from the vectors of all."""
+        for begin in range(0, len(self._nodes), _NODES_AT_ONCE):
+            part = slice(begin, begin + _NODES_AT_ONCE)
+            near = self._nodes[part].astype(np.int64)
+            yield self._level(np.arange(begin, begin + len(near)), near, self._shares[part])
+
+    def _level(self, *arrays: NDArray) -> Level:
+        return Level(*(torch.from_numpy(array).to(self._device) for array in arrays))
 
     def _with_neighbours(self, nodes: NDArray[np.int64]) -> NDArray[np.int64]:
         wanted = np.zeros(len(self._nodes), bool)
@@ -208,12 +229,17 @@ class PinSage:
         return np.where(counts > 0, items, rng.integers(self._n_items, size=items.shape))
 
     def _vectors(self, nodes: NDArray[np.int64]) -> torch.Tensor:
-        """(M, D): z of nodes, distinct and rising; users come first."""
+        """(M, D): z of nodes, distinct and rising."""
         needed, levels = self._near.needed(nodes, self._config.n_layers)
-        n_users = int(np.searchsorted(needed, self._n_users))
-        users, items = needed[:n_users], needed[n_users:] - self._n_users
+        vectors: torch.Tensor = self.network(self._first(needed), levels)
+        return vectors
+
+    def _first(self, nodes: NDArray[np.int64]) -> torch.Tensor:
+        """(M, D): h^0 of nodes, distinct and rising: users come first."""
+        n_users = int(np.searchsorted(nodes, self._n_users))
+        users, items = nodes[:n_users], nodes[n_users:] - self._n_users
         own = torch.cat([_rows(self.network.users, users), _rows(self.network.items, items)])
-        own = own * self._met[torch.from_numpy(needed)].to(self._device)[:, None]
+        own = own * self._met[torch.from_numpy(nodes)].to(self._device)[:, None]
         for view, item_nodes in zip(self.network.views, self._item_nodes, strict=True):
             said = item_nodes.take(items)
             values, offsets = (
@@ -221,8 +247,7 @@ class PinSage:
             )
             of_items = F.embedding_bag(values, view, offsets, mode="mean")
             own = own + F.pad(of_items, (0, 0, n_users, 0))
-        vectors: torch.Tensor = self.network(own, levels)
-        return vectors
+        return own
 
     def task_weights(self) -> Mapping[str, float]:
         """One task."""
@@ -230,26 +255,26 @@ class PinSage:
 
     def table(self) -> EmbeddingTable:
         """z of the items, on both sides."""
-        items = self._served(self._n_users, self._n_users + self._n_items)
+        items = self._served()[1]
         return EmbeddingTable(items, items)
 
     def encoder(self) -> UserVectors:
         """Users by z, unknown ones by the mean of their items'."""
-        both = self._served(0, self._n_users + self._n_items)
-        return UserVectors(both[: self._n_users], both[self._n_users :])
+        return UserVectors(*self._served())
 
     def stored(self) -> StoredEncoder:
         """The encoder's two tables."""
         return self.encoder().stored("pinsage")
 
-    def _served(self, begin: int, end: int) -> NDArray[np.float32]:
-        """(end - begin, D): z of nodes, some at a time."""
-        starts = range(begin, end, _NODES_AT_ONCE)
+    def _served(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """z of the users and of the items: layer by layer, each node once."""
         with torch.inference_mode():
-            parts = [
-                self._vectors(np.arange(start, min(start + _NODES_AT_ONCE, end))).cpu().numpy() for start in starts
-            ]
-        return np.concatenate(parts)
+            vectors = self._first(np.arange(self._n_users + self._n_items))
+            for layer in self.network.layers:
+                messages = layer.messages(vectors)
+                vectors = torch.cat([layer.updated(vectors, messages, level) for level in self._near.blocks()])
+            z = self.network.last(vectors).cpu().numpy()
+        return z[: self._n_users], z[self._n_users :]
 
 
 def _rows(table: torch.Tensor, rows: NDArray[np.int64]) -> torch.Tensor:
