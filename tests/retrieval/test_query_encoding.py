@@ -326,6 +326,12 @@ def test_explanations_are_the_score_and_tell_what_leaving_an_item_out_would_take
         assert told.preferences == 0
 
 
+def test_items_of_a_history_that_add_nothing_are_not_named(encoded):
+    for a in encoded.recommend(ids(3, 8), 3, user="bob", explain=True):
+        assert a.explanation.history == ()
+        assert a.explanation.views == {"item": pytest.approx(a.score)}
+
+
 def test_only_the_latest_of_a_long_history_are_left_out_one_by_one(encoded, recent):
     history = [p % N for p in range(LEFT_OUT + 30)]
     encoded.recommend(ids(*history), 2, exclude_seen=False, explain=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -21,9 +22,12 @@ import pyarrow as pa
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
+from prismrec.data.vocabulary import Vocabulary
 from prismrec.evaluation.protocols import EvaluationSettings, Results
 from prismrec.evaluation.tables import Experiment, compare, to_json
+from prismrec.models.contract import StoredEncoder
 from prismrec.pipeline import train
+from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.settings import demo_settings
 
@@ -77,12 +81,41 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 
 @pytest.fixture(scope="module")
+def encoded(bundle: Bundle) -> Bundle:
+    """The same items by a model that encodes histories as the mean of their vectors, and knows one user."""
+    plain = bundle.contents
+    sources = np.asarray(plain.vectors["item"].source)
+    contents = dataclasses.replace(
+        plain,
+        vectors={"item": plain.vectors["item"]},
+        alignment={},
+        query=QuerySettings(popularity_weight=0.0),
+        encoder=StoredEncoder("mf", {}, {"users": sources[:1], "sources": sources}, knows_users=True),
+        users=Vocabulary.from_ids(["ann"]),
+    )
+    return Bundle.write(bundle.path.with_name("encoded"), contents)
+
+
+@pytest.fixture(scope="module")
 def server(bundle: Bundle) -> Iterator[str]:
-    """`prismrec serve` on it."""
+    """`prismrec serve` on the model."""
+    with served(bundle) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def encoded_server(encoded: Bundle) -> Iterator[str]:
+    """`prismrec serve` on the model that encodes histories."""
+    with served(encoded) as url:
+        yield url
+
+
+@contextlib.contextmanager
+def served(bundle: Bundle) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    log = bundle.path.with_name("log")
+    log = bundle.path.with_name(f"{bundle.path.name}.log")
     changes = [part for change in PAGE for part in ("--set", change)]
     command = [sys.executable, "-m", "prismrec", "serve", str(bundle.path), "--port", str(port), *changes]
     with open(log, "wb") as output:
@@ -125,7 +158,7 @@ def open_page(browser: Browser, server: str) -> Iterator[Any]:
     """Open the page: `open_page("#/map", width=360)`. Anything that goes wrong in it fails the test."""
     contexts, wrong = [], []
 
-    def watch(page: Page) -> None:
+    def watch(page: Page, url: str) -> None:
         page.on("console", lambda said: wrong.append(f"console: {said.text}") if said.type != "log" else None)
         page.on("pageerror", lambda error: wrong.append(f"error: {error}"))
         page.on("response", lambda r: wrong.append(f"{r.status}: {r.url}") if r.status >= 400 else None)
@@ -133,16 +166,18 @@ def open_page(browser: Browser, server: str) -> Iterator[Any]:
         page.on(
             "requestfailed", lambda r: wrong.append(f"failed: {r.url}") if r.failure != "net::ERR_ABORTED" else None
         )
-        page.on("request", lambda r: wrong.append(f"foreign: {r.url}") if not r.url.startswith(server) else None)
+        page.on("request", lambda r: wrong.append(f"foreign: {r.url}") if not r.url.startswith(url) else None)
 
-    def start(address: str = "", width: int = 1280, height: int = 860, watched: bool = True, **options: Any) -> Page:
+    def start(
+        address: str = "", width: int = 1280, height: int = 860, watched: bool = True, url: str = server, **options: Any
+    ) -> Page:
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT)
         if watched:
-            watch(page)
-        page.goto(f"{server}/{address}")
+            watch(page, url)
+        page.goto(f"{url}/{address}")
         return page
 
     yield start
@@ -695,3 +730,24 @@ def test_screenshot_shows_a_page_full_of_colour(page, tmp_path):
     path = tmp_path / "explorer.png"
     page.screenshot(path=path)
     assert 30_000 < path.stat().st_size < 400_000
+
+
+# ---- a model that encodes histories ----
+
+
+def test_a_model_that_encodes_histories_is_shown_without_weights(open_page, encoded, encoded_server):
+    page = open_page(url=encoded_server)
+    first, second = id_at(encoded, 0), id_at(encoded, 1)
+    own = {"k": 12, "popularity_weight": 0.0}
+    expect_ids(column_of(page, "blend"), asked(encoded_server, "recommend", history=[first], **own))
+    expect(page.locator("#panel-neighbours")).to_contain_text("The model (mf) reads a history as a whole")
+    expect(page.locator("[id^=neighbours-weight-]")).to_have_count(0)
+    expect(page.locator("#panel-neighbours [data-column]")).to_have_count(1)
+    page.get_by_text("Is used like it").click()
+    expect_ids(column_of(page, "blend"), asked(encoded_server, "similar", item_id=first, k=12, similarity="cosine"))
+    page.goto(f"{encoded_server}/#/session?s={first}&s={second}")
+    expected = asked(encoded_server, "recommend", history=[first, second], **own)
+    expect_ids(page.locator("#panel-session section", has=page.locator("#next-title")), expected)
+    page.goto(f"{encoded_server}/#/model")
+    expect(page.locator("#panel-model")).to_contain_text("The model makes one vector of a whole history")
+    expect(page.locator("#panel-model")).to_contain_text("without vectors: for filters and quotas")

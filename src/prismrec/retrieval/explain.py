@@ -7,7 +7,8 @@ encoder makes of a history does not split. There an item's part is by how much t
 
     score - (w_item encode(history without h, user) . target + w_pop prior + repeat bonus)
 
-for the latest `LEFT_OUT` of the history; such parts do not add up. Cost: as many encodings.
+for the latest `LEFT_OUT` of the history; such parts do not add up. Cost: as many encodings. Items that add nothing, as
+all do where a user's own vector is the whole query, are not named.
 """
 
 from __future__ import annotations
@@ -26,7 +27,6 @@ from prismrec.retrieval.query_encoding import QueryEncoding
 
 STRONGEST = 5
 """How many items of the history an explanation names."""
-
 
 LEFT_OUT = 50
 """How many of the latest items of a history are left out one by one to see what each adds to an encoded query."""
@@ -64,7 +64,7 @@ def explanations(
                 views={view: float(part[place]) for view, part in parts.items()},
                 popularity=float(popularity[place]),
                 repeat=float(bonus[place]),
-                history=tuple((history[h], float(by_item[place, h])) for h in strongest.tolist()),
+                history=tuple((history[h], float(by_item[place, h])) for h in strongest.tolist() if by_item[place, h]),
                 preferences=float(preferred[place]) if has_preferences else 0.0,
             )
         )
