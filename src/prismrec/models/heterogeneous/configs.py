@@ -33,7 +33,7 @@ class HIN2VecConfig(Section):
     walks_per_node: int = Field(2, ge=1, description="walks from every node in an epoch")
     walks_per_step: int = Field(128, ge=1, description="walks that are learned from at once")
     n_negatives: int = Field(5, ge=1, description="other nodes per pair")
-    learning_rate: float = Field(0.003, gt=0, le=1, description="of Adam")
+    learning_rate: float = Field(0.01, gt=0, le=1, description="of Adam")
 
 
 class HGTConfig(Section):
