@@ -146,7 +146,7 @@ class MutualAttention(nn.Module):
         for adjacency, logits, messages in parts:
             part_weighted, part_total = _sums(logits, adjacency, messages, highest)
             weighted, total = weighted + part_weighted, total + part_total
-        heard = weighted / total.clamp_min(torch.finfo(total.dtype).tiny)[..., None]
+        heard = weighted / (total + (total == 0))[..., None]  # nothing divided by one where there is no edge
         return heard.transpose(0, 1).reshape(len(own), -1)
 
     def _keys_and_messages(self, key: RelationKey, sources: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -16,11 +16,11 @@ table and ablation it stands without.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import torch
 from torch import nn
-from torch_geometric.nn import HGTConv
 
 from prismrec.data.prepared import PreparedData
 from prismrec.data.schema import ITEM_VIEW, USERS
@@ -32,6 +32,10 @@ from prismrec.models.heterogeneous.node_vectors import Layer, NodeVectors, Vecto
 from prismrec.models.heterogeneous.subgraph_tasks import SubgraphBatches, asked_relations, link_losses, tensors
 from prismrec.models.neural.contract import Objective
 from prismrec.models.user_vectors import UserVectors
+
+with warnings.catch_warnings():  # of what torch deprecates, while the library is imported
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from torch_geometric.nn import HGTConv
 
 
 class HGTNetwork(nn.Module):
