@@ -52,7 +52,7 @@ def test_json_on_stdout_is_the_same_document(answer, shop):
 
 
 def test_ablations_are_compared_with_the_whole_model(answer, shop, monkeypatch):
-    monkeypatch.setattr("prismrec.contenders.ABLATIONS", ("m2grl", "no_alignment"))  # all seven take their time
+    monkeypatch.setattr("prismrec.contenders.ABLATIONS", {"m2grl": ("m2grl", "no_alignment")})  # all seven take their time
     document = answer("evaluate", shop, "--ablations", *FAST)
     assert list(document["models"]) == ["m2grl", "no_alignment"]
     assert document["models"]["no_alignment"]["figures"]["all"]["HR@50"]["reference"] == "m2grl"

@@ -33,7 +33,8 @@ class TorchTraining:
         self._seed = seed
         self._device = next(model.network.parameters()).device
         self._precision = precision
-        self._adam = torch.optim.Adam(model.network.parameters(), lr=model.learning_rate)
+        self._parameters = list(model.network.parameters())
+        self._adam = torch.optim.Adam(self._parameters, lr=model.learning_rate, fused=True)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -49,6 +50,7 @@ class TorchTraining:
             objective = self.model.objective(epoch, step)
         objective.value.backward()
         self._adam.step()
+        torch.autograd.graph.increment_version(self._parameters)  # the fused step does not count as a change
         return objective.losses
 
     def task_weights(self) -> Mapping[str, float]:
@@ -76,7 +78,6 @@ class TorchTraining:
         self.model.network.load_state_dict({name: _tensor(state[name], self._device) for name in own})
         for name, parameter in self.model.network.named_parameters():
             moments: dict[str, Any] = {m: _tensor(state[f"adam.{m}.{name}"], self._device) for m in _MOMENTS}
-            moments["step"] = moments["step"].cpu()
             self._adam.state[parameter] = moments
 
     def _autocast(self) -> Any:
