@@ -43,7 +43,7 @@ Nodes = NDArray[np.int64]
 class SubgraphSettings(Section):
     """How large a sub-graph is, and how its nodes are drawn."""
 
-    nodes_per_type: int = Field(1024, ge=2, description="nodes of each type in a sub-graph, at most")
+    nodes_per_type: int = Field(2048, ge=2, description="nodes of each type in a sub-graph, at most")
     sampling: Literal["dense", "random"] = Field(
         "dense", description="dense: neighbours of what was drawn, by squared budget; random: any nodes of the graph"
     )

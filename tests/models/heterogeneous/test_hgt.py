@@ -107,7 +107,7 @@ def test_blocks_of_the_whole_graph_are_the_network_on_all_of_it(two_tastes):
     edges = {key: torch.from_numpy(np.stack([own.sources, own.targets])) for key, own in messages.items()}
     with torch.no_grad():
         made = model.network(nodes, edges)["item"]
-    expected = torch.nn.functional.normalize(made, dim=1) / 0.2**0.5
+    expected = torch.nn.functional.normalize(made, dim=1) / 0.15**0.5
     np.testing.assert_allclose(model.table().target, expected.numpy(), atol=1e-5)
 
 

@@ -43,11 +43,11 @@ class HGTConfig(Section):
     layers: int = Field(2, ge=1, le=8, description="layers of attention")
     heads: int = Field(2, ge=1, le=64, description="attention heads of a layer")
     hidden_share: float = Field(
-        0.5, ge=0, le=1, description="share of a sub-graph's clicks that are predicted from the others; 0: all from all"
+        0.3, ge=0, le=1, description="share of a sub-graph's clicks that are predicted from the others; 0: all from all"
     )
     loss: Literal["softmax", "bpr"] = Field("softmax", description="against all items of the sub-graph, or one")
-    temperature: float = Field(0.2, gt=0, le=100, description="by which the products of unit vectors are divided")
-    learning_rate: float = Field(0.003, gt=0, le=1, description="of Adam")
+    temperature: float = Field(0.15, gt=0, le=100, description="by which the products of unit vectors are divided")
+    learning_rate: float = Field(0.01, gt=0, le=1, description="of Adam")
     subgraph: SubgraphSettings = Field(
         default=SubgraphSettings(sampling="random"), description="what a step learns from, `[models.hgt.subgraph]`"
     )
@@ -67,11 +67,11 @@ class MTHGTConfig(Section):
     shared_layers: bool = Field(False, description="one graph network for both tasks instead of one for each")
     experts: int = Field(4, ge=1, le=64, description="experts of the mixture")
     hidden_share: float = Field(
-        0.5, ge=0, le=1, description="share of a sub-graph's edges that are predicted from the others; 0: all from all"
+        0.3, ge=0, le=1, description="share of a sub-graph's edges that are predicted from the others; 0: all from all"
     )
     loss: Literal["softmax", "bpr"] = Field("softmax", description="against all nodes of the sub-graph, or one")
-    temperature: float = Field(0.2, gt=0, le=100, description="by which the products of unit vectors are divided")
-    learning_rate: float = Field(0.003, gt=0, le=1, description="of Adam")
+    temperature: float = Field(0.15, gt=0, le=100, description="by which the products of unit vectors are divided")
+    learning_rate: float = Field(0.01, gt=0, le=1, description="of Adam")
     subgraph: SubgraphSettings = Field(
         default=SubgraphSettings(), description="what a step learns from, `[models.mthgt.subgraph]`"
     )
