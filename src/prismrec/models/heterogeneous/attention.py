@@ -189,9 +189,9 @@ def _sums(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Numerator (heads, n_targets, d) and denominator (heads, n_targets) of the softmax's weighted mean."""
     if edges.apart is not None:
-        weights = (logits - highest[..., None]).exp()
+        weights = (logits - highest[..., None]).exp_()
         return torch.bmm(weights, messages), weights.sum(2)
-    weights = (logits - highest[:, edges.targets]).exp()
+    weights = (logits - highest[:, edges.targets]).exp_()
     total = torch.zeros_like(highest).index_add(1, edges.targets, weights)
     said = weights[..., None] * messages[:, edges.sources]
     weighted = messages.new_zeros(*highest.shape, messages.shape[2]).index_add(1, edges.targets, said)

@@ -145,15 +145,14 @@ def hide(
     messages, questions = dict(subgraph.edges), {}
     for key, reverse in asked.items():
         edges = subgraph.edges[key]
-        hidden, n_sources = _drawn(edges, share, rng, symmetric=reverse is None), len(subgraph.nodes[key[0]])
+        hidden = _drawn(edges, share, rng, symmetric=reverse is None)
         questions[key] = Question(edges.where(hidden) if share else edges, edges)
         messages[key] = edges.where(~hidden)
         if reverse is not None:
+            pairs = np.zeros((len(subgraph.nodes[key[2]]), len(subgraph.nodes[key[0]])), np.bool_)
+            pairs[edges.targets[hidden], edges.sources[hidden]] = True
             back = subgraph.edges[reverse]
-            gone = np.isin(
-                back.sources * n_sources + back.targets, edges.targets[hidden] * n_sources + edges.sources[hidden]
-            )
-            messages[reverse] = back.where(~gone)
+            messages[reverse] = back.where(~pairs[back.sources, back.targets])
     return TrainingSubgraph(subgraph.nodes, messages, questions)
 
 
