@@ -211,9 +211,12 @@ def _disk_warnings(settings: Settings, job: ShardJob) -> list[str]:
 
 
 def _vocabularies(start: Bundle | None) -> dict[str, Vocabulary]:
-    """The vocabularies of a bundle, whose ids keep their index; users have none there."""
-    vocabularies = {} if start is None else start.contents.vocabularies
-    return {name: vocabulary for name, vocabulary in vocabularies.items() if name != USERS}
+    """The vocabularies of a bundle, whose ids keep their index; users have one only where its model knows users."""
+    if start is None:
+        return {}
+    views = {name: vocabulary for name, vocabulary in start.contents.vocabularies.items() if name != USERS}
+    users = start.contents.users
+    return views if users is None else {**views, USERS: users}
 
 
 def reading_notes(log: Interactions, items: ItemTable | None) -> list[str]:

@@ -37,6 +37,7 @@ from prismrec.fitting import (
     run_identity,
     tuned_on_last_items,
 )
+from prismrec.fitting.warm_start import stored_whole
 from prismrec.inputs import keep_quarantine, prepare_log, read_tables
 from prismrec.models.m2grl.tables import SIDES
 from prismrec.retrieval.blend import QuerySettings
@@ -258,7 +259,7 @@ def _learned(fitted: AnyFitted) -> dict[str, Any]:
     """Of `BundleContents`, what the model learned."""
     if isinstance(fitted, Fitted):
         return {"vectors": fitted.model.tables(), "alignment": _by_view(fitted.model.alignments())}
-    encoder = fitted.model.stored()
+    encoder = stored_whole(fitted.model)
     return {
         "vectors": {ITEM_VIEW: fitted.model.table()},
         "encoder": encoder,

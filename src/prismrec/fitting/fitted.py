@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from prismrec.data.prepared import PreparedData
-from prismrec.models.contract import EmbeddingModel, EncodingModel
+from prismrec.models.contract import EmbeddingModel
 from prismrec.retrieval.blend import MultiViewScorer, QuerySettings
 from prismrec.retrieval.encoded import EncodedScorer
 from prismrec.training.log import TrainingLog
+
+if TYPE_CHECKING:  # it needs torch
+    from prismrec.models.neural.contract import NeuralModel
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +33,7 @@ class Fitted:
 class FittedEncoder:
     """A neural model, trained: it encodes queries itself."""
 
-    model: EncodingModel
+    model: NeuralModel
     data: PreparedData
     log: TrainingLog
 

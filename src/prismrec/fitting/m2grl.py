@@ -41,6 +41,10 @@ def fit_m2grl(
     """
     progress = progress or QuietProgress()
     settings = as_run(settings)
+    if start is not None and start.contents.encoder is not None:
+        raise ConfigError(
+            f"the bundle {start.path} is of {start.contents.encoder.algorithm}: m2grl cannot start from it"
+        )
     n_nodes = {view: len(data.nodes(view)) for view in data.view_names}
     for line in too_little_for(n_nodes, settings, run_folder, settings.sharding.processes):
         progress.note(line)

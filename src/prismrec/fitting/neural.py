@@ -12,6 +12,7 @@ from prismrec.errors import ConfigError, MissingExtraError
 from prismrec.evaluation.queries import Queries
 from prismrec.fitting.fitted import FittedEncoder
 from prismrec.fitting.validation import validation_score
+from prismrec.fitting.warm_start import start_from
 from prismrec.models.algorithms import NeuralName, build_model
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle
@@ -43,6 +44,9 @@ def fit_neural(
         model = build_model(name, settings.models, data, seed=training.seed, device=training.device)
         from prismrec.models.neural.trainable import TorchTraining
 
+        if start is not None:
+            for line in start_from(model, start, data, name):
+                progress.note(line)
         learner = TorchTraining(model, seed=training.seed, precision=training.precision)
         validate = None
         if validation is not None:
@@ -55,9 +59,18 @@ def fit_neural(
 
         log = run_training(
             learner, training, run_folder=run_folder, progress=progress, resume=resume, validate=validate,
-            identity={**identity_of(getattr(settings.models, name), f"models.{name}"), "data": fingerprint_of(data)},
+            identity=_identity(settings, data, start),
         )  # fmt: skip
     return FittedEncoder(model, data, log)
+
+
+def _identity(settings: Settings, data: PreparedData, start: Bundle | None) -> dict[str, str]:
+    """What makes a training this training, beside its `[training]` settings."""
+    name = settings.algorithm
+    identity = {**identity_of(getattr(settings.models, name), f"models.{name}"), "data": fingerprint_of(data)}
+    if start is not None:
+        identity["start"] = f"{start.manifest.data_fingerprint} {start.manifest.created}"
+    return identity
 
 
 def _checked(settings: Settings) -> tuple[NeuralName, TrainingSettings]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -153,12 +153,14 @@ class StoredEncoder:
         config: what it is built from, as JSON values.
         arrays: what it learned, by name.
         knows_users: whether the rows of some array are users: a bundle then holds their ids too.
+        network: parameters that answers do not need, and a training that begins with this one does; by name.
     """
 
     algorithm: str
     config: Mapping[str, Any]
     arrays: Mapping[str, NDArray]
     knows_users: bool
+    network: Mapping[str, NDArray] = field(default_factory=dict)
 
 
 class EncodingModel(Protocol):

@@ -2,6 +2,7 @@
 
     encoder/encoder.json    which model it is of, what it is built from, the names of its arrays
     encoder/<name>.npy      what it learned, any shape; numbers or truth values
+    encoder/network/<name>.npy   parameters that only a training needs which begins with this one
     encoder/users.arrow     the ids behind the rows of users, where the model knows users
 
 Arrays are memory-mapped where they are read; how an encoder answers from them is `models.algorithms.open_encoder`.
@@ -30,6 +31,7 @@ ENCODER_FOLDER = "encoder"
 
 _RECORD = "encoder.json"
 _USERS = "users.arrow"
+_NETWORK = "network"
 _NAME = re.compile(r"\w[\w.-]*")
 
 
@@ -40,6 +42,7 @@ class EncoderRecord(Section):
     config: dict[str, Any]
     arrays: tuple[str, ...]
     knows_users: bool
+    network: tuple[str, ...] = ()
 
 
 def check_encoder(encoder: StoredEncoder | None, users: Vocabulary | None) -> None:
@@ -60,7 +63,7 @@ def check_encoder(encoder: StoredEncoder | None, users: Vocabulary | None) -> No
         if not any(array.ndim and len(array) == len(users) for array in encoder.arrays.values()):
             raise DataError(f"no array of the encoder of {encoder.algorithm} has a row for each of {len(users)} users")
     render_json(dict(encoder.config))
-    for name, array in encoder.arrays.items():
+    for name, array in (*encoder.arrays.items(), *encoder.network.items()):
         if not _NAME.fullmatch(name):
             raise DataError(f"the array name {name!r} cannot name a file: use letters, digits, '_', '-' and '.'")
         if array.dtype.kind not in "fiub":
@@ -73,9 +76,11 @@ def write_encoder(folder: Path, encoder: StoredEncoder, users: Vocabulary | None
     Raises:
         DataError: an array holds a number that is not finite.
     """
-    for name, array in encoder.arrays.items():
-        _refuse_not_finite(name, array)
-        np.save(folder / f"{name}.npy", array, allow_pickle=False)
+    (folder / _NETWORK).mkdir()
+    for place, arrays in ((folder, encoder.arrays), (folder / _NETWORK, encoder.network)):
+        for name, array in arrays.items():
+            _refuse_not_finite(name, array)
+            np.save(place / f"{name}.npy", array, allow_pickle=False)
     if users is not None:
         users.save(folder / _USERS)
     record = EncoderRecord(
@@ -83,6 +88,7 @@ def write_encoder(folder: Path, encoder: StoredEncoder, users: Vocabulary | None
         config=dict(encoder.config),
         arrays=tuple(encoder.arrays),
         knows_users=encoder.knows_users,
+        network=tuple(encoder.network),
     )
     (folder / _RECORD).write_text(render_json(record.model_dump(mode="json")), encoding="utf-8")
 
@@ -100,7 +106,8 @@ def read_encoder(folder: Path) -> tuple[StoredEncoder, Vocabulary | None]:
         raise damaged(path, str(error)) from error
     arrays = {name: map_matrix(folder / f"{name}.npy") for name in record.arrays}
     users = Vocabulary.load(folder / _USERS) if record.knows_users else None
-    return StoredEncoder(record.algorithm, record.config, arrays, record.knows_users), users
+    network = {name: map_matrix(folder / _NETWORK / f"{name}.npy") for name in record.network}
+    return StoredEncoder(record.algorithm, record.config, arrays, record.knows_users, network), users
 
 
 def _refuse_not_finite(name: str, array: NDArray) -> None:
