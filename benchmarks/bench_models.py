@@ -29,7 +29,7 @@ import recbole_models
 from prismrec.data import engine
 from prismrec.data.splits import next_item
 from prismrec.evaluation.queries import queries_from
-from prismrec.fitting import TUNING_QUERIES, fit
+from prismrec.fitting import TUNING_QUERIES, as_encoded, fit
 from prismrec.inputs import prepare_log, read_tables
 from prismrec.models.algorithms import NEURAL
 from prismrec.settings import Settings, read_settings
@@ -118,6 +118,7 @@ def one(library: str, model: str, options: argparse.Namespace) -> dict[str, Any]
     changes = [f"training.threads={options.threads}", f"training.patience={PATIENCE}"]
     algorithm = "m2grl" if library != "prismrec" else model
     settings = read_settings(options.config, [*changes, f"algorithm={algorithm}", "split.protocol=next_item"])
+    settings, _ = as_encoded(settings)
     if library == "prismrec":
         found = train_ours(settings, options.seconds)
     else:
@@ -157,7 +158,8 @@ def shown(results: list[dict[str, Any]], options: argparse.Namespace) -> Table:
     for result in results:
         name = result["library"], result["model"]
         if "error" in result:
-            table.add_row(*name, result["error"])
+            table.add_row(*name, "failed")
+            Console(stderr=True).print(f"{' '.join(name)}: {result['error']}")
             continue
         star = "*" if result["share_of_first"] < 1 else ""
         to_best = "–" if result["seconds_to_best"] is None else f"{result['seconds_to_best']:.0f}"
@@ -187,7 +189,7 @@ def main() -> None:
         library, model = options.one.split(":")
         print(json.dumps(one(library, model, options)))
         return
-    console, results = Console(), []
+    console, results = Console(width=120), []
     chosen = [("prismrec", name) for name in options.models.split(",") if name]
     chosen += [("recbole", name) for name in options.rivals.split(",") if name]
     for library, model in chosen:

@@ -239,5 +239,17 @@ def test_sigterm_exits_with_143(process, shop, tmp_path):
     assert stopped.returncode == 143
 
 
+@pytest.mark.parametrize("command", ["train", "tune"])
+def test_one_setting_lets_tensorboard_see_every_training(prismrec, shop, tmp_path, command):
+    pytest.importorskip("tensorboard")
+    more = ["--trials", 1, "--only", "model.window"] if command == "tune" else []
+    tracking = ["--set", "tracking.to=tensorboard", "--set", f"tracking.folder={tmp_path / 'curves'}"]
+    result = prismrec(command, shop, "-o", tmp_path / "b.toml", "--progress", "quiet", *more, *tracking)
+    assert result.exit_code == 0, result.stderr
+    runs = [path.name.rpartition("-2")[0] for path in (tmp_path / "curves" / "prismrec").iterdir()]
+    assert set(runs) == {"shop0 m2grl"}
+    assert len(runs) == (2 if command == "train" else 1), "train: one that chooses the query, and the bundle's own"
+
+
 def _vocabularies(path):
     return Bundle.open(path).contents.vocabularies

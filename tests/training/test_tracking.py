@@ -6,6 +6,7 @@ import pytest
 from prismrec.config import build
 from prismrec.errors import ArtifactError, ConfigError, TrainingError
 from prismrec.training import tracking
+from prismrec.training.interrupts import TrainingGivenUp
 from prismrec.training.log import EpochLog
 from prismrec.training.loop import TrainingInterrupted, TrainingSettings, train
 from prismrec.training.progress import Plan, QuietProgress
@@ -121,8 +122,12 @@ def test_an_epoch_without_validation_has_no_such_point():
 
 @pytest.mark.parametrize(
     ("error", "outcome"),
-    [(TrainingError("diverged"), "failed"), (TrainingInterrupted("Ctrl-C", 2), "stopped")],
-    ids=["failed", "stopped"],
+    [
+        (TrainingError("diverged"), "failed"),
+        (TrainingInterrupted("Ctrl-C", 2), "stopped"),
+        (TrainingGivenUp(), "stopped"),
+    ],
+    ids=["failed", "stopped", "given up"],
 )
 def test_how_training_ended_is_told(error, outcome):
     tool = Tool()

@@ -26,7 +26,7 @@ from prismrec.search.spaces import search_space, value_of
 from prismrec.search.study import Candidate, Study, Trial
 from prismrec.settings import Settings
 from prismrec.training.identity import identity_of
-from prismrec.training.interrupts import TrainingInterrupted
+from prismrec.training.interrupts import TrainingGivenUp, TrainingInterrupted
 from prismrec.training.log import EpochLog
 from prismrec.training.progress import Plan, Progress, QuietProgress, StepReport
 
@@ -124,7 +124,7 @@ class _Searcher:
         first = not self.study.trials
         try:
             changes, score = self._scored(candidate)
-        except _Hopeless:
+        except TrainingGivenUp:
             done = self.study.tell("pruned", time.perf_counter() - began)
         except (TrainingError, ConfigError, ResourceError) as error:
             if first and not isinstance(error, TrainingError):
@@ -143,6 +143,7 @@ class _Searcher:
     def _scored(self, candidate: Candidate) -> tuple[dict[str, Any], float]:
         """What was chosen with the candidate's values, and the score."""
         settings = varied(self.settings, candidate.values)
+        settings = settings.model_copy(update={"tracking": self.settings.tracking})  # no part of what is varied
         if not candidate.again:
             shutil.rmtree(self.run_folder, ignore_errors=True)
         chosen = tuned_on(
@@ -155,10 +156,6 @@ class _Searcher:
         )
         query = chosen.settings.query.model_dump(mode="json")
         return {"training.patience": settings.training.patience, "query": query}, chosen.score
-
-
-class _Hopeless(Exception):
-    """The candidate under way is not worth its next epoch."""
 
 
 class _Watch:
@@ -177,7 +174,7 @@ class _Watch:
     def epoch(self, entry: EpochLog) -> None:
         self._progress.epoch(entry)
         if entry.validation is not None and self._study.report(entry.epoch, entry.validation):
-            raise _Hopeless
+            raise TrainingGivenUp
 
     def note(self, text: str) -> None:
         self._progress.note(text)

@@ -121,6 +121,10 @@ SPACES: Mapping[Algorithm, SearchSpace] = {
         "embedding_dim": _DIM, "learning_rate": _RATE, "batch_size": _BATCH, "n_layers": Whole(1, 3),
         "n_neighbours": Whole(5, 50, log=True), "margin": Real(0.01, 1.0, log=True), "n_hard": Whole(0, 6),
     },
+    "hin2vec": {
+        "embedding_dim": _DIM, "learning_rate": Real(1e-3, 5e-2, log=True), "max_steps": Whole(2, 4),
+        "walk_length": Whole(10, 80, log=True), "n_negatives": Whole(1, 20, log=True),
+    },
     "hgt": {**_SUBGRAPHS, "hidden_share": Real(0.0, 1.0)},
     "mthgt": {**_SUBGRAPHS, "hidden_share": Real(0.0, 1.0), "experts": Whole(2, 8)},
 }  # fmt: skip

@@ -23,6 +23,10 @@ class TrainingInterrupted(KeyboardInterrupt):
         self.exit_code = 128 + signal_number
 
 
+class TrainingGivenUp(Exception):
+    """A watcher of training raises it at the end of an epoch: what comes would not be worth its time."""
+
+
 class StopRequest:
     """Whether a signal asked training to stop, and which: `signal_number` is None until one came."""
 
@@ -65,4 +69,4 @@ def stop_signals() -> Iterator[StopRequest]:
             signal.signal(number, handler)
 
 
-__all__ = ["StopRequest", "TrainingInterrupted", "signal_name", "stop_signals"]
+__all__ = ["StopRequest", "TrainingGivenUp", "TrainingInterrupted", "signal_name", "stop_signals"]

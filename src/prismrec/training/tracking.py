@@ -15,6 +15,7 @@ from pydantic import Field
 
 from prismrec.config import Section
 from prismrec.errors import ArtifactError
+from prismrec.training.interrupts import TrainingGivenUp
 from prismrec.training.log import EpochLog, is_trace_step
 from prismrec.training.progress import Plan, Progress, StepReport
 from prismrec.training.trackers import MLflow, Outcome, TensorBoard, TrackedRun, Tracker
@@ -126,7 +127,7 @@ def _outcome() -> Outcome:
     error = sys.exc_info()[1]
     if error is None:
         return "finished"
-    return "stopped" if isinstance(error, KeyboardInterrupt) else "failed"
+    return "stopped" if isinstance(error, KeyboardInterrupt | TrainingGivenUp) else "failed"
 
 
 __all__ = ["TrackedProgress", "TrackingSettings", "TrackingTool", "tracked"]
