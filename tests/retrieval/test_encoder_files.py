@@ -17,7 +17,7 @@ USERS = Vocabulary.from_ids(["ann", "bob", "carol"], [4, 2, 1])
 
 
 def encoder(**arrays: Any) -> StoredEncoder:
-    standard = {
+    standard: dict[str, Any] = {
         "users": np.arange(12, dtype=np.float32).reshape(3, 4),
         "network.layers.0.weight": np.ones((2, 3, 4), np.float32),
         "bias": np.zeros(4, np.float32),
