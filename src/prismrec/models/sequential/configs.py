@@ -99,7 +99,7 @@ class HGNConfig(Section):
     window: int = Field(5, ge=1, description="latest items that are read, |L|")
     targets: int = Field(3, ge=1, description="following items that are learned from each window, |T|")
     pooling: Literal["mean", "max"] = Field("mean", description="how the gated items of a window become one vector")
-    learning_rate: float = Field(0.001, gt=0, le=1, description="of Adam")
+    learning_rate: float = Field(0.003, gt=0, le=1, description="of Adam")
     batch_size: int = Field(4096, ge=1, description="windows per step")
     l2: float = Field(1e-4, ge=0, description="weight of the squared vectors and weights of a batch, per example")
 
