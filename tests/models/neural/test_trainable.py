@@ -1,13 +1,14 @@
 """Steps of Adam by hand, and the state that a run goes on from."""
 
+from typing import Any
+
 import numpy as np
 import pytest
+import torch
 
-torch = pytest.importorskip("torch")
-
-from prismrec.models.contract import TaskLoss  # noqa: E402
-from prismrec.models.neural.contract import Objective  # noqa: E402
-from prismrec.models.neural.trainable import TorchTraining  # noqa: E402
+from prismrec.models.contract import TaskLoss
+from prismrec.models.neural.contract import Objective
+from prismrec.models.neural.trainable import TorchTraining
 
 
 class Line(torch.nn.Module):
@@ -40,6 +41,11 @@ class Toy:
         return {"fit": 1.0}
 
 
+def training_of(model: Any, seed: int = 0, **settings: Any) -> TorchTraining:
+    """The toy has only the methods that training calls."""
+    return TorchTraining(model, seed=seed, **settings)
+
+
 def adam(weights, gradients, rate=0.1, b1=0.9, b2=0.999, eps=1e-8):
     """The docstring's formula, in numpy."""
     m = v = np.zeros_like(weights)
@@ -52,7 +58,7 @@ def adam(weights, gradients, rate=0.1, b1=0.9, b2=0.999, eps=1e-8):
 
 def test_steps_are_adams():
     model = Toy()
-    training = TorchTraining(model, seed=0)
+    training = training_of(model, seed=0)
     for step in range(3):
         training.step(0, step, 0.0)
     expected = adam(np.array([1.0, -2.0]), [lambda w, x=step + 1: 2 * w * x**2 for step in range(3)])
@@ -60,14 +66,14 @@ def test_steps_are_adams():
 
 
 def test_a_step_reports_the_losses_before_it():
-    losses = TorchTraining(Toy(), seed=0).step(0, 1, 0.0)
+    losses = training_of(Toy(), seed=0).step(0, 1, 0.0)
     assert losses["fit"].total == pytest.approx((1 + 4) * 4)
     assert losses["fit"].mean == pytest.approx(10)
 
 
 def test_dropout_is_the_same_for_the_same_numbers_alone():
     def taken(seed, epoch, step):
-        return TorchTraining(Toy(noisy=True), seed=seed).step(epoch, step, 0.0)["fit"].total / (step + 1) ** 2
+        return training_of(Toy(noisy=True), seed=seed).step(epoch, step, 0.0)["fit"].total / (step + 1) ** 2
 
     outcomes = {
         numbers: taken(*numbers) for numbers in [(s, e, n) for s in range(3) for e in range(3) for n in range(3)]
@@ -77,7 +83,7 @@ def test_dropout_is_the_same_for_the_same_numbers_alone():
 
 
 def test_a_restored_training_takes_the_same_steps():
-    whole, first, second = (TorchTraining(Toy(noisy=True), seed=2) for _ in range(3))
+    whole, first, second = (training_of(Toy(noisy=True), seed=2) for _ in range(3))
     for step in range(3):
         whole.step(0, step, 0.0)
     first.step(0, 0, 0.0)
@@ -89,7 +95,7 @@ def test_a_restored_training_takes_the_same_steps():
 
 
 def test_the_state_holds_parameters_buffers_and_moments_from_the_start():
-    training = TorchTraining(Toy(), seed=0)
+    training = training_of(Toy(), seed=0)
     names = {"slope", "seen", "adam.exp_avg.slope", "adam.exp_avg_sq.slope", "adam.step.slope"}
     assert set(training.state()) == names
     training.step(0, 0, 0.0)
@@ -100,7 +106,7 @@ def test_the_state_holds_parameters_buffers_and_moments_from_the_start():
 
 def test_a_step_counts_as_a_change_of_the_parameters():
     model = Toy()
-    training = TorchTraining(model, seed=0)
+    training = training_of(model, seed=0)
     before = model.network.slope._version
     training.step(0, 0, 0.0)
     assert model.network.slope._version > before  # what is cached by version is made anew
@@ -109,12 +115,12 @@ def test_a_step_counts_as_a_change_of_the_parameters():
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
 def test_products_have_the_precision_that_is_asked_for_parameters_32_bits(precision, dtype):
     model = Toy()
-    TorchTraining(model, seed=0, precision=precision).step(0, 0, 0.0)
+    training_of(model, seed=0, precision=precision).step(0, 0, 0.0)
     assert model.dtypes == [dtype]
     assert model.network.slope.dtype == torch.float32
 
 
 def test_the_model_says_how_many_steps_and_weights_there_are():
-    training = TorchTraining(Toy(), seed=0)
+    training = training_of(Toy(), seed=0)
     assert training.steps_per_epoch == 3
     assert training.task_weights() == {"fit": 1.0}

@@ -1,0 +1,62 @@
+"""The tables of contenders: every name leads somewhere, every field exists."""
+
+import pytest
+
+from prismrec.contenders import ABLATIONS, BASELINES, DEFAULT, SPACES, VARIANTS
+from prismrec.contenders.arena import varied
+from prismrec.models.algorithms import NEURAL
+from prismrec.models.baselines import BaselinesConfig
+from prismrec.settings import demo_settings
+
+
+def test_names_and_spaces_belong_together():
+    assert set(SPACES) == set(BaselinesConfig.model_fields)
+    assert set(DEFAULT) <= {*SPACES, *VARIANTS}
+    assert set(BASELINES) <= set(SPACES)
+    assert not set(SPACES) & set(VARIANTS)
+
+
+def test_every_algorithm_is_a_contender_of_its_own_name():
+    for name in ("m2grl", *NEURAL):
+        assert VARIANTS[name] == {"algorithm": name}
+
+
+def test_ablations_begin_with_the_model_itself():
+    for algorithm, names in ABLATIONS.items():
+        assert names[0] == algorithm
+        assert set(names) <= set(VARIANTS)
+        assert len(set(names)) == len(names)
+
+
+def test_ablations_of_ma_gnn_take_away_each_part_that_its_paper_has():
+    changed = {name: VARIANTS[name] for name in ABLATIONS["ma_gnn"][1:7]}
+    prefix = "models.ma_gnn.parts."
+    assert [{k.removeprefix(prefix): v for k, v in c.items() if k != "algorithm"} for c in changed.values()] == [
+        {"interests": "short"}, {"interests": "long"}, {"memory": False}, {"gate": False}, {"bilinear": False},
+        {"graph": False},
+    ]  # fmt: skip
+
+
+def test_figure_4_of_mthgt_has_dense_sampling_and_several_tasks_each_alone():
+    start = demo_settings()
+    found = {name: varied(start, VARIANTS[name]) for name in ("hgt", "hgt_d", "hgt_m", "mthgt")}
+    sampling = {n: getattr(s.models, s.algorithm).subgraph.sampling for n, s in found.items()}
+    assert sampling == {"hgt": "random", "hgt_d": "dense", "hgt_m": "random", "mthgt": "dense"}
+    assert {n: s.algorithm for n, s in found.items()} == {
+        "hgt": "hgt", "hgt_d": "hgt", "hgt_m": "mthgt", "mthgt": "mthgt",
+    }  # fmt: skip
+    assert found["hgt_m"].models.mthgt.tasks == "both"
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_fields_of_every_variant_exist_and_change_something(name):
+    start = demo_settings(["model.context=forward"])  # the demo's own is that of a variant
+    settings = varied(start, VARIANTS[name])
+    assert settings.algorithm == VARIANTS[name]["algorithm"]
+    for field, value in VARIANTS[name].items():
+        place = settings
+        for part in field.split("."):
+            place = getattr(place, part)
+        assert place == value
+    if name not in ("m2grl", *NEURAL):
+        assert settings != varied(start, {"algorithm": settings.algorithm})
