@@ -10,7 +10,7 @@ tables = bundled_paths()
 values = {
     "algorithm": "ma_gnn",
     "data": {"columns": {"user": "household_id", "item": "product_id", "time": "transaction_timestamp"}},
-    "models": {"ma_gnn": {"loss": "sampled_softmax", "windows": {"far": 20}}},
+    "models": {"ma_gnn": {"windows": {"near": 5, "far": 20}}},
     "training": {"epochs": 6, "patience": 0},
 }
 settings = build_settings(values)

@@ -1,6 +1,7 @@
 """MA-GNN: its equations against loops in plain numpy, its parts one by one, and planted histories."""
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -33,6 +34,15 @@ ABLATIONS = {
     "no_graph": {"parts.graph": False},
     "no_user": {"parts.user": False},
 }
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Steps this small wait for threads far longer than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def prepared(rows, n_items=N_ITEMS):
@@ -285,7 +295,6 @@ def planted():
 def trained(changes=None, epochs=25, seed=0):
     config = changed(SMALL, {"embedding_dim": 8, "learning_rate": 0.02, "batch_size": 64, "l2": 0.0, **(changes or {})})
     model = MAGNN(config, prepared(planted()), seed=seed, device="cpu")
-    torch.set_num_threads(1)  # numba's OpenMP layer, which counted the graph, raises what torch takes
     training = TorchTraining(model, seed=seed)
     for epoch in range(epochs):
         for step in range(model.steps_per_epoch):
@@ -300,9 +309,14 @@ def predicted(model, histories, users):
     return scores.argmax(1)
 
 
+@cache
+def learned(loss):
+    return trained({"loss": loss, "n_negatives": 8})
+
+
 @pytest.mark.parametrize("loss", ["bpr", "sampled_softmax", "softmax"])
 def test_it_learns_what_follows_what(loss):
-    model = trained({"loss": loss, "n_negatives": 8})
+    model = learned(loss)
     rows = planted()
     expected = [(row[-1] + 1) % N_ITEMS for row in rows]
     assert np.mean(predicted(model, rows, np.arange(len(rows))) == expected) > 0.9
@@ -312,7 +326,7 @@ def test_it_learns_what_follows_what(loss):
 
 
 def test_sources_are_similar_to_what_follows():
-    table = trained().table()
+    table = learned("softmax").table()
     products = table.source @ table.target.T
     np.fill_diagonal(products, -np.inf)
     assert np.mean(products.argmax(1) == (np.arange(N_ITEMS) + 1) % N_ITEMS) > 0.6
@@ -373,6 +387,11 @@ def test_an_encoder_stays_as_it_was_when_training_goes_on():
     TorchTraining(model, seed=0).step(0, 0, 0.0)
     np.testing.assert_array_equal(encoder.encode(queries, USERS), before)
     assert not np.array_equal(model.encoder().encode(queries, USERS), before)
+
+
+def test_counting_the_graph_leaves_the_threads_of_torch_alone():
+    built()
+    assert torch.get_num_threads() == 1
 
 
 def test_an_encoder_with_unknown_settings_is_refused():

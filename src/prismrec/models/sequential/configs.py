@@ -16,7 +16,7 @@ class MAGNNWindows(Section):
     """How MA-GNN cuts histories into windows."""
 
     near: int = Field(5, ge=1, le=100, description="|L|: items that are the short-term interest")
-    far: int = Field(50, ge=1, le=2000, description="items before these that are the long-term interest")
+    far: int = Field(30, ge=1, le=2000, description="items before these that are the long-term interest")
     targets: int = Field(1, ge=1, le=20, description="|T|: next items that a window predicts")
     stride: int = Field(3, ge=1, le=100, description="epochs in which each place of each history comes once")
 
@@ -44,9 +44,9 @@ class MAGNNConfig(Section):
     neighbours: int = Field(0, ge=0, description="edges kept per item of the graph, the heaviest; 0 keeps all")
     windows: MAGNNWindows = Field(MAGNNWindows(), description="what a window holds")
     parts: MAGNNParts = Field(MAGNNParts(), description="what is left out")
-    loss: Literal["bpr", "sampled_softmax", "softmax"] = Field("softmax", description="what is made smaller")
+    loss: Literal["bpr", "sampled_softmax", "softmax"] = Field("sampled_softmax", description="what is made smaller")
     n_negatives: int = Field(512, ge=1, description="items drawn per batch for sampled_softmax, shared by all windows")
-    learning_rate: float = Field(0.002, gt=0, le=1, description="of Adam")
+    learning_rate: float = Field(0.005, gt=0, le=1, description="of Adam")
     batch_size: int = Field(2048, ge=1, description="windows per step")
     l2: float = Field(1e-6, ge=0, description="weight of the squares of all that is learned")
     dropout: float = Field(

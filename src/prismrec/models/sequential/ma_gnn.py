@@ -184,8 +184,9 @@ class MAGNNNetwork(nn.Module):
     def query(self, p_u: torch.Tensor, far: torch.Tensor) -> torch.Tensor:
         """(B, d): z of equation (4); zero where there are no far items."""
         absent, items = far < 0, far.clamp(min=0)
-        keys = F.embedding(items, self.items @ self.key) + self.positions @ self.key
-        scores = torch.tanh(keys + (p_u @ self.key_user)[:, None]) @ self.heads.T
+        keys = F.embedding(items, self.items @ self.key)  # (B, n, d) three times would be most of a step: in place
+        keys = keys.add_(self.positions @ self.key).add_((p_u @ self.key_user)[:, None]).tanh_()
+        scores = keys @ self.heads.T
         weights = F.softmax(scores.masked_fill(absent[:, :, None], -1e9), dim=1)
         weights = weights.masked_fill(absent[:, :, None], 0.0).transpose(1, 2)
         summed = weights @ F.embedding(items, self.items) + weights @ self.positions
@@ -207,6 +208,13 @@ def _square(dim: int, generator: torch.Generator) -> nn.Parameter:
     return nn.Parameter(torch.randn(dim, dim, generator=generator) / math.sqrt(dim))
 
 
+def _neighbours(data: PreparedData, kept: int, device: torch.device) -> Neighbours:
+    threads = torch.get_num_threads()
+    graph = item_graph(data.histories, len(data.items), neighbours=kept)
+    torch.set_num_threads(threads)  # numba's OpenMP layer, when it starts, sets those of torch too
+    return Neighbours(graph, device)
+
+
 class MAGNN:
     """MA-GNN; a `NeuralModel`."""
 
@@ -224,10 +232,8 @@ class MAGNN:
         )  # fmt: skip
         self._unseen = UnseenItems(data.histories, len(data.items))
         self._n_items = len(data.items)
-        self._neighbours = None
-        if config.parts.graph and config.parts.interests != "long":
-            graph = item_graph(data.histories, self._n_items, neighbours=config.neighbours)
-            self._neighbours = Neighbours(graph, self._device)
+        uses_graph = config.parts.graph and config.parts.interests != "long"
+        self._neighbours = _neighbours(data, config.neighbours, self._device) if uses_graph else None
         generator = torch.Generator().manual_seed(seed)
         self.network = MAGNNNetwork(config, len(data.users), self._n_items, generator).to(self._device)
 
