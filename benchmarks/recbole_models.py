@@ -11,6 +11,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -65,7 +66,11 @@ def train(log: pa.Table, model: str, seconds: float, patience: int, threads: int
     torch.set_num_threads(threads)
     for name, type_ in REMOVED_FROM_NUMPY.items():
         setattr(np, name, type_)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        chdir(folder),
+        warnings.catch_warnings(),
+    ):  # it writes logs where it is
         warnings.simplefilter("ignore")
         trainer, batches, validation = _prepared(log, model, Path(folder))
         return _epochs(trainer, batches, validation, seconds, patience)

@@ -255,6 +255,14 @@ def test_a_study_of_other_settings_is_refused(trained, run, change, told):
         run(1, demo_settings([*FAST, change]))
 
 
+def test_settings_of_other_models_are_no_part_of_a_search(trained, run):
+    from tests.search.conftest import FAST
+
+    trained(lambda s, call: 0.5)
+    run(1)
+    assert len(run(2, demo_settings([*FAST, "models.hgn.window=7", "serving.keep=3"])).trials) == 2
+
+
 def test_only_the_fields_asked_for_are_searched(trained, run):
     trained(lambda s, call: 0.5)
     assert all(set(trial.values) == {"model.window"} for trial in run(3, only=["model.window"]).trials)

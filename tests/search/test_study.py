@@ -3,6 +3,7 @@
 import builtins
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,23 @@ SPACE: dict[str, Knob] = {"x": Real(-1.0, 1.0), "n": Whole(1, 9), "kind": OneOf(
 START = {"x": 0.9, "n": 2, "kind": "flat"}
 
 
+OPEN: dict[Path, Study] = {}
+
+
 def study(path, space=SPACE, start=START, seed=0, **identity):
-    return Study(path, space, start, seed=seed, identity=identity)
+    """A study of the file, which another process would have to itself: the one before ends."""
+    if path in OPEN:
+        OPEN.pop(path).close()
+    OPEN[path] = Study(path, space, start, seed=seed, identity=identity)
+    return OPEN[path]
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    """No test leaves a file open."""
+    yield
+    while OPEN:
+        OPEN.popitem()[1].close()
 
 
 def height(values):
@@ -214,6 +230,18 @@ def test_damage_in_the_middle_is_told(path):
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(ArtifactError, match=r"a\.study is damaged"):
         study(path)
+
+
+def test_two_processes_do_not_share_a_file(path):
+    climb(study(path), 1)
+    with pytest.raises(ArtifactError, match=r"another process searches in .*a\.study: wait for it, or name another"):
+        Study(path, SPACE, START, seed=0, identity={})
+    assert len(study(path).trials) == 1, "closed, it can be had"
+
+
+def test_no_lock_outlives_its_process(path):
+    climb(study(path), 1)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_optuna_itself_reads_the_file(path):

@@ -100,12 +100,12 @@ def search(
     space = search_space(settings, settings.algorithm, tuple(only))
     start = {name: value_of(settings, name) for name in space}
     identity = {**_identity(settings, space), "data": fingerprint_of(side.data)}
-    trials = Study(study, space, start, seed=settings.training.seed, identity=identity)
-    searcher = _Searcher(settings, side, trials, study.with_name(study.name + ".run"), progress)
-    end = time.monotonic() + 60 * budget.minutes
-    while len(trials.trials) < budget.trials and (time.monotonic() < end or not trials.trials):
-        searcher.try_next()
-    return _found(trials)
+    with Study(study, space, start, seed=settings.training.seed, identity=identity) as trials:
+        searcher = _Searcher(settings, side, trials, study.with_name(study.name + ".run"), progress)
+        end = time.monotonic() + 60 * budget.minutes
+        while len(trials.trials) < budget.trials and (time.monotonic() < end or not trials.trials):
+            searcher.try_next()
+        return _found(trials)
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,11 +196,12 @@ def _validation_side(log: Interactions, items: ItemTable | None, settings: Setti
 
 
 def _identity(settings: Settings, space: Mapping[str, Any]) -> dict[str, str]:
-    """What all candidates share; the data have a fingerprint of their own."""
-    shared = identity_of(settings, "settings")
-    parts = ("algorithm", "model.", "models.", "training.", "query.", "split.", "evaluation.exclude_seen")
-    kept = {name.removeprefix("settings."): value for name, value in shared.items()}
-    return {name: value for name, value in kept.items() if name.startswith(parts) and name not in space}
+    """What all candidates share, the other algorithms' settings apart; the data have a fingerprint of their own."""
+    own = "model" if settings.algorithm == "m2grl" else f"models.{settings.algorithm}"
+    identity = {"algorithm": settings.algorithm, "evaluation.exclude_seen": str(settings.evaluation.exclude_seen)}
+    for section in (own, "training", "query", "split"):
+        identity |= identity_of(value_of(settings, section), section)
+    return {name: value for name, value in identity.items() if name not in space}
 
 
 def _found(study: Study) -> Found:

@@ -10,12 +10,13 @@ trial come from (seed, its number): a search that was stopped goes on as if it n
 
 from __future__ import annotations
 
+import fcntl
 import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal, Self
 
 import numpy as np
 
@@ -98,13 +99,28 @@ class Study:
 
         Raises:
             MissingExtraError: Optuna is not installed.
-            ArtifactError: the file is no study, is damaged, or holds the study of another search.
+            ArtifactError: the file is no study, is damaged, is in use, or holds another search.
         """
         self._optuna = _optuna()
         self._space, self._start, self._seed = space, start, seed
         identity = {**identity, "seed": str(seed), **{name: repr(knob) for name, knob in space.items()}}
-        self._study = self._opened(path, identity)
+        self._lock = _locked(path)
+        try:
+            self._study = self._opened(path, identity)
+        except ArtifactError:
+            self.close()
+            raise
         self._under_way: Any = None
+
+    def close(self) -> None:
+        """Let others have the file."""
+        self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
     def ask(self) -> Candidate:
         """The next candidate: first the one that was under way when the process before stopped, if any."""
@@ -186,12 +202,13 @@ class Study:
     def _opened(self, path: Path, identity: Mapping[str, str]) -> Any:
         """The study in the file, which is made where it is missing."""
         optuna = self._optuna
-        path.parent.mkdir(parents=True, exist_ok=True)
         new = _check_journal(path)
         try:
             study = optuna.create_study(
                 study_name=STUDY_NAME,
-                storage=optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(path))),
+                storage=optuna.storages.JournalStorage(
+                    optuna.storages.journal.JournalFileBackend(str(path), _Unlocked())
+                ),
                 direction="maximize",
                 pruner=optuna.pruners.MedianPruner(TRIALS_BEFORE_PRUNING, EPOCHS_BEFORE_PRUNING),
                 load_if_exists=True,
@@ -209,6 +226,32 @@ class Study:
                 f"{path} holds another search: {different}; name another file with --study, or remove this one"
             )
         return study
+
+
+class _Unlocked:
+    """The lock of each line that Optuna would take: the whole file is locked, and a killed process leaves no lock."""
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        pass
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """The file, held by this process until it is closed.
+
+    Raises:
+        ArtifactError: another process holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = open(path, "ab")  # noqa: SIM115
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.close()
+        raise ArtifactError(f"another process searches in {path}: wait for it, or name another with --study") from error
+    return file
 
 
 def _trial(frozen: Any) -> Trial:
