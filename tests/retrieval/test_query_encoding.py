@@ -17,6 +17,7 @@ from prismrec.retrieval import bundle as bundle_module
 from prismrec.retrieval import query_encoding
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle
+from prismrec.retrieval.cold_start import ColdStart, ColdStartSettings
 from prismrec.retrieval.explain import LEFT_OUT
 from prismrec.retrieval.index.settings import IndexSettings
 from prismrec.retrieval.query_encoding import QueryEncoding
@@ -292,6 +293,10 @@ def test_preferences_stand_in_only_where_neither_history_nor_user_is_known(encod
     assert recent.asked == [([[1], []], [UNKNOWN, 0])]
     assert [with_history, with_user] == encoded.retriever.recommend([Request(ids(1), 3), Request(k=3, user="ann")])
     [query] = encoded.retriever.queries([Request(k=3, preferences=liked)])
+    cold_start = ColdStart.of(encoded.contents, ColdStartSettings())
+    [pseudo_item] = cold_start.preferences({"category": Sequences.from_lists([[2]])})
+    np.testing.assert_allclose(query[:-1], pseudo_item, rtol=1e-5)
+    assert np.abs(pseudo_item).max() > 0
     targets = np.load(encoded.path / "index" / "targets.npy")
     assert [a.score for a in alone] == pytest.approx(np.sort(targets @ query)[::-1][:3].tolist(), abs=1e-5)
 
