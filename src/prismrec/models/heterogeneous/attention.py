@@ -30,7 +30,7 @@ from torch import nn
 from prismrec.graphs.subgraphs import Block, Edges, RelationKey
 from prismrec.models.heterogeneous.node_vectors import Layer, Vectors
 
-_DENSE_FROM = 0.04
+_DENSE_FROM = 0.03
 """Share of the pairs with an edge from which matrices are faster, as measured by benchmarks/bench_subgraphs.py."""
 
 
