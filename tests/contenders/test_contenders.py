@@ -7,6 +7,7 @@ import pytest
 
 from prismrec import contenders, fitting
 from prismrec.contenders import BASELINES, DEFAULT, SPACES, arena, run
+from prismrec.contenders.arena import Side
 from prismrec.data.bundled import bundled_paths
 from prismrec.data.splits import split, validation_split
 from prismrec.errors import ConfigError
@@ -19,7 +20,7 @@ from prismrec.settings import demo_settings
 
 FAST = [
     "training.epochs=2", "training.deterministic=true", "model.embedding_dim=8", "evaluation.n_resamples=100",
-    "evaluation.ks=[10, 50]",
+    "evaluation.ks=[10, 50]", "rivals.epochs=2", "models.mf.embedding_dim=8", "models.mf.batch_size=256",
 ]  # fmt: skip
 
 
@@ -51,18 +52,18 @@ class Witness:
         monkeypatch.setattr(contenders, "evaluate", self._watched("evaluate", evaluate))
 
     def _watched(self, name, original):
-        def watched(*arguments):
+        def watched(*arguments, **named):
             if name == "queries_from":
-                queries = original(*arguments)
+                queries = original(*arguments, **named)
                 self._queries[id(queries)] = (queries, arguments[0].queries.to_pylist())
                 return queries
             if name == "prepare_log":
-                data = original(*arguments)
+                data = original(*arguments, **named)
                 self.trained_on.append(data)
                 return data
             asked = self._queries[id(arguments[1])][1]
             (self.measured_on if name == "evaluate" else self.tuned_on).append(asked)
-            return original(*arguments)
+            return original(*arguments, **named)
 
         return watched
 
@@ -113,13 +114,13 @@ def without_repeats(row):
 def test_nothing_is_tuned_or_trained_on_what_it_is_measured_by(tables, witness, protocol):
     settings = demo_settings([*FAST, f"split.protocol={protocol}"])
     log, items = read_tables(settings, *tables)
-    run(log, items, settings, ["popularity", "m2grl"])
+    run(log, items, settings, ["popularity", "m2grl", "mf"])
     rows = log.table.order_by(["user_id", "timestamp", "source_row"]).to_pyarrow()
     whole: dict[int, list[int]] = {}
     for user, item in zip(rows["user_id"].to_pylist(), rows["item_id"].to_pylist(), strict=True):
         whole.setdefault(user, []).append(item)
 
-    assert len(witness.measured_on) == 2
+    assert len(witness.measured_on) == 3
     for asked in witness.measured_on:
         assert asked == witness.measured_on[0], "all are asked the same"
         for query in asked:
@@ -228,3 +229,35 @@ def test_folds_are_measured_together_and_each_is_tuned_within_its_own_training_r
     folds = [part.queries for part in split(log, settings.split)]
     assert found.comparison.n_queries["all"] == sum(map(len, folds))
     assert [queries.equals(fold.queries) for queries, fold in zip(cut, folds, strict=True)] == [True, True]
+
+
+def test_trials_are_kept_fold_by_fold_and_say_how_each_contender_learned(tables):
+    settings = demo_settings([*FAST, "split.protocol=kfold", "split.n_folds=2", "split.min_history=1"])
+    told: list[str] = []
+    found = run(*read_tables(settings, *tables), settings, ["popularity", "mf"], reference=[], note=told.append)
+    assert {name: len(trials) for name, trials in found.trials.items()} == {"popularity": 2, "mf": 2}
+    assert all(trial.learned is None for trial in found.trials["popularity"])
+    for name, trials in found.trials.items():
+        assert found.chosen[name] == trials[-1].chosen
+        assert found.validation[name] == pytest.approx(np.mean([trial.validation for trial in trials]))
+        seconds = found.comparison.experiment.fit_seconds or {}
+        assert seconds[name] == pytest.approx(np.mean([trial.fit_seconds for trial in trials]))
+    for trial, line in zip(found.trials["mf"], told[1::2], strict=True):
+        assert trial.learned is not None
+        assert 1 <= trial.learned.kept_epochs <= trial.learned.epochs <= 2
+        assert trial.learned.score is not None
+        assert f"{trial.learned.kept_epochs} of {trial.learned.epochs} epochs kept" in line
+
+
+@pytest.mark.parametrize("protocol", ["next_item", "ratio", "kfold", "next_in_session"])
+def test_queries_know_their_users_as_training_numbers_them(tables, protocol):
+    settings = demo_settings([f"split.protocol={protocol}", "split.min_history=1"])
+    log, items = read_tables(settings, *tables)
+    for outer in split(log, settings.split):
+        side = Side.of(outer.train, items, outer.queries, settings)
+        known = side.queries.users >= 0
+        assert known.any()
+        asked = outer.queries.queries["user_id"].to_numpy()
+        assert side.data.users.ids_of(side.queries.users[known]) == asked[known].tolist()
+        trained = set(outer.train.table.select("user_id").distinct().to_pyarrow()["user_id"].to_pylist())
+        assert not trained & set(asked[~known].tolist())

@@ -1,4 +1,4 @@
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -131,6 +131,20 @@ def test_the_memory_budget_sets_the_batches_and_changes_no_figure():
     for name, column in one.values.items():
         assert column.tolist() == all_at_once.values[name].tolist(), name
     assert one.totals == all_at_once.totals
+
+
+@pytest.mark.parametrize("budget", [256, 4 * 12 / 1e6])
+def test_who_asks_is_told_to_a_model_that_knows_users_query_by_query(budget):
+    class Knowing:
+        """Gives each user the item of their number."""
+
+        def score_users(self, histories, users):
+            assert len(histories) == len(users)
+            return np.eye(4, dtype=np.float32)[users]
+
+    asked = replace(queries([[2], [], [1], [0]]), users=np.array([2, 3, 1, 3]))  # the second is not asked
+    results = evaluate(Knowing(), asked, settings(memory_budget_mb=budget), Catalogue(COUNTS))
+    assert results.values["HR@1"].tolist() == [1, 1, 0]
 
 
 def test_a_budget_too_small_for_one_query_says_how_much_it_takes():

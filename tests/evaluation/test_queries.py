@@ -78,6 +78,18 @@ def test_text_that_is_no_uuid_is_an_error():
         queries_from(held_out([["alien"]], [["alien"]]), Vocabulary.from_ids([uuid.UUID(int=5)]), False)
 
 
+def test_users_are_those_of_training_and_others_unknown():
+    known = Vocabulary.from_ids(["v", "w"])
+    queries = queries_from(held_out([["alien"]] * 3, [["brazil"]] * 3, users=["u", "v", "u"]), FILMS, False, known)
+    assert queries.users.tolist() == [-1, 0, -1]
+    assert queries_from(held_out([["alien"]], [["brazil"]], users=["v"]), FILMS, False).users.tolist() == [-1]
+
+
+def test_users_of_another_type_are_an_error():
+    with pytest.raises(DataError, match="held-out user ids are string, those of the vocabulary int64"):
+        queries_from(held_out([["alien"]], [["brazil"]], users=["u"]), FILMS, False, Vocabulary.from_ids([1]))
+
+
 def test_histories_truths_and_clusters_must_be_as_many():
     one, two = Sequences.from_lists([[0]]), Sequences.from_lists([[0], [1]])
     with pytest.raises(DataError, match="got 1 histories, 2 truths, 2 clusters and 2 users"):
