@@ -52,10 +52,33 @@ def test_json_on_stdout_is_the_same_document(answer, shop):
 
 
 def test_ablations_are_compared_with_the_whole_model(answer, shop, monkeypatch):
-    monkeypatch.setattr("prismrec.contenders.ABLATIONS", {"m2grl": ("m2grl", "no_alignment")})  # all seven take their time
+    monkeypatch.setattr(
+        "prismrec.contenders.ABLATIONS", {"m2grl": ("m2grl", "no_alignment")}
+    )  # all seven take their time
     document = answer("evaluate", shop, "--ablations", *FAST)
     assert list(document["models"]) == ["m2grl", "no_alignment"]
     assert document["models"]["no_alignment"]["figures"]["all"]["HR@50"]["reference"] == "m2grl"
+
+
+def test_a_model_without_ablations_says_so(prismrec, shop):
+    result = prismrec("evaluate", shop, "--ablations", "--set", "algorithm=mf", *FAST)
+    assert result.exit_code == 1
+    assert "there are no ablations of algorithm = 'mf': name models by --models" in result.stderr
+
+
+def test_models_in_torch_say_how_they_learned(prismrec, shop, tmp_path):
+    path = tmp_path / "results.json"
+    small = ["--set", "rivals.epochs=2", "--set", "models.mf.embedding_dim=8"]
+    result = prismrec("evaluate", shop, "--models", "popularity,mf", "--verbose", "-o", path, *small, *FAST)
+    assert result.exit_code == 0, result.stderr
+    (trial,) = json.loads(path.read_text(encoding="utf-8"))["trials"]["mf"]
+    learned = trial["learned"]
+    assert 1 <= learned["kept_epochs"] <= learned["epochs"] <= 2
+    assert learned["seconds_per_epoch"] > 0
+    assert f"\n  mf: {learned['kept_epochs']} of {learned['epochs']} epochs kept, " in result.stdout
+    assert f"s each, validation score {learned['score']:.4f}" in result.stdout
+    assert "epoch 1/2" in result.stderr
+    assert trial["chosen"]["popularity_weight"] >= 0
 
 
 def test_folds_are_announced_one_by_one(prismrec, shop):

@@ -56,11 +56,11 @@ def train(
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train M2GRL on your tables and write a bundle that answers.
+    """Train the model of `algorithm` (M2GRL unless set) on your tables and write a bundle that answers.
 
-    First a model is trained without each user's last item, to choose how queries are made (--no-tune leaves that out);
-    then the bundle's own, on everything. Ctrl-C leaves a checkpoint beside the bundle, and the same command with
-    --resume goes on from it.
+    First a model is trained without each user's last item, to choose how queries are made (--no-tune leaves that out)
+    and, with `training.patience`, how many epochs are best; then the bundle's own, on everything. Ctrl-C leaves a
+    checkpoint beside the bundle, and the same command with --resume goes on from it.
 
     Example: `prismrec train shop.toml -o bundle --set training.epochs=10`
     """

@@ -332,7 +332,10 @@ def _check(
     if resume and run_folder is None:
         raise ConfigError("--resume needs the run folder of the run to go on with")
     if settings.patience and validate is None:
-        raise ConfigError(f"training.patience = {settings.patience} needs a validation metric, but none is computed")
+        raise ConfigError(
+            f"training.patience = {settings.patience} needs a validation metric, but none is computed: nothing is held "
+            "out here. Set training.epochs to as many as it is to take, and training.patience = 0"
+        )
     if model.steps_per_epoch < 1:
         raise DataError("there is nothing to train on: an epoch has no steps")
 
