@@ -188,7 +188,7 @@ def test_validation_score_is_the_mean_of_a_smooth_hit_rate(fitted, monkeypatch):
     assert validation_score(ByNumber(), asked, data) == pytest.approx(expected)
     without_seen = queries_of([[59]], [[58]], exclude_seen=True)
     assert validation_score(ByNumber(), without_seen, data) == pytest.approx(1.0)
-    monkeypatch.setattr(fitting, "SCORES_AT_ONCE", 60)  # one query at a time
+    monkeypatch.setattr("prismrec.fitting.validation.SCORES_AT_ONCE", 60)  # one query at a time
     assert validation_score(ByNumber(), asked, data) == pytest.approx(expected)
     assert validation_score(ByNumber(), queries_of([], []), data) == 0
 
@@ -222,7 +222,8 @@ def test_tuning_a_query_never_ends_below_its_start_and_leaves_the_vectors(fitted
 def test_early_stopping_sets_the_epochs_of_the_model_that_is_trained_on_everything(shop, tmp_path, monkeypatch):
     settings, (clicks, items) = settings_with("training.epochs=9", "training.patience=2"), shop(0, 12)
     scores = chain([0.5, 0.6, 0.4, 0.3], repeat(0.5))  # best after the second epoch; all queries alike
-    monkeypatch.setattr(fitting, "validation_score", lambda *arguments: next(scores))
+    for module in ("m2grl", "query"):
+        monkeypatch.setattr(f"prismrec.fitting.{module}.validation_score", lambda *arguments: next(scores))
     bundle = train(settings, tmp_path / "bundle", interactions=clicks, items=items)
     assert [record["epoch"] for record in bundle.contents.training_log] == [1, 2]
     assert bundle.contents.config["training"]["patience"] == 2  # what was asked for is what is kept
