@@ -1,5 +1,8 @@
 """PinSage against a slow version of its algorithms, and on planted data."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
@@ -244,6 +247,25 @@ def test_opened_encoder_is_the_stored_one_and_batches_change_nothing(groups):
     assert np.array_equal(open_encoder(stored).encode(groups.histories, users), encoded)
     single = [encoder.encode(groups.histories.slice(row, row + 1), users[row : row + 1])[0] for row in range(40)]
     np.testing.assert_array_equal(encoded, single)
+
+
+def test_walks_leave_torch_as_many_threads_as_it_had():
+    """In a process of its own: numba starts its threads once."""
+    code = """if True:
+        import numpy as np, torch
+        from prismrec.data.prepared import PreparedData
+        from prismrec.data.sequences import Sequences
+        from prismrec.data.vocabulary import Vocabulary
+        from prismrec.models.collaborative.configs import PinSageConfig
+        from prismrec.models.collaborative.pinsage import PinSage
+
+        torch.set_num_threads(3)
+        ids, rows = Vocabulary.from_ids([0, 1]), Sequences.from_lists([[0, 1], [1]])
+        PinSage(PinSageConfig(), PreparedData(ids, rows, ids, rows), seed=1, device="cpu")
+        print(torch.get_num_threads())
+    """
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "3"
 
 
 def test_log_without_interactions_is_refused(make_log):

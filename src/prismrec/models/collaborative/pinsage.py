@@ -184,8 +184,10 @@ class PinSage:
         """
         graph = UserItemGraph(data, device)
         walks = Walks(config.n_walks, config.walk_length, seed)
+        threads = torch.get_num_threads()
         self._near = Neighbourhoods(important_neighbours(graph, walks, config.n_neighbours), device)
         self._hard = related_items(graph, walks, _N_RELATED, config.hard_from)
+        torch.set_num_threads(threads)  # the OpenMP layer of numba, when it starts, sets those of torch too
         self._batches = InteractionBatches(data, config.batch_size, seed)
         self._item_nodes = [view.item_nodes for view in data.views.values()]
         self._met = torch.from_numpy(graph.degrees > 0)
