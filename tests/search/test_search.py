@@ -260,7 +260,7 @@ def test_settings_of_other_models_are_no_part_of_a_search(trained, run):
 
     trained(lambda s, call: 0.5)
     run(1)
-    assert len(run(2, demo_settings([*FAST, "models.hgn.window=7", "serving.keep=3"])).trials) == 2
+    assert len(run(2, demo_settings([*FAST, "models.hgn.window=7", "serving.port=8001"])).trials) == 2
 
 
 def test_only_the_fields_asked_for_are_searched(trained, run):
