@@ -23,7 +23,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 IMPORTED_AS = {
     "ibis-framework": "ibis", "faiss-cpu": "faiss", "scikit-learn": "sklearn", "prometheus-client": "prometheus_client",
-    "pydantic-core": "pydantic_core", "pyre-extensions": "pyre_extensions", "mlflow-skinny": "mlflow", "torch-geometric": "torch_geometric",
+    "pydantic-core": "pydantic_core", "pyre-extensions": "pyre_extensions", "mlflow-skinny": "mlflow",
+    "torch-geometric": "torch_geometric",
 }  # fmt: skip
 WITHOUT_THEIR_NEEDS = ("torchrec", "fbgemm-gpu-cpu")
 """Installed by the Makefile with --no-deps; the extra `cluster` lists what they really need."""
