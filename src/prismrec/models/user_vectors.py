@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from prismrec.data.schema import UNKNOWN
 from prismrec.data.sequences import Sequences
@@ -46,13 +47,20 @@ class UserVectors:
 
     def encode(self, histories: Sequences, users: NDArray[np.int64]) -> NDArray[np.float32]:
         """(n_queries, dim) float32: see the module."""
-        owners = np.repeat(np.arange(len(histories)), histories.lengths)
         vectors = np.zeros((len(histories), self._sources.shape[1]), np.float32)
-        np.add.at(vectors, owners, np.asarray(self._sources[histories.values], np.float32))
-        vectors /= np.maximum(histories.lengths, 1)[:, None]
         known = users != UNKNOWN
         vectors[known] = self._users[users[known]]
+        vectors[~known] = self._means(histories.take(np.flatnonzero(~known)))
         return vectors
+
+    def _means(self, histories: Sequences) -> NDArray[np.float32]:
+        """(n_rows, dim): the mean of what the items of each history say, an item that occurs twice counts twice."""
+        shares = np.repeat((1 / np.maximum(histories.lengths, 1)).astype(np.float32), histories.lengths)
+        shape = (len(histories), len(self._sources))
+        means: NDArray[np.float32] = (
+            csr_array((shares, histories.values, histories.offsets), shape=shape) @ self._sources
+        )
+        return means
 
 
 __all__ = ["UserVectors"]
