@@ -25,7 +25,7 @@ class LightGCNConfig(Section):
     n_layers: int = Field(3, ge=1, le=8, description="propagations over the graph of users and items")
     loss: Literal["bpr", "sampled_softmax"] = Field("bpr", description="what is made smaller; bpr is the paper's")
     n_negatives: int = Field(1024, ge=1, le=65_536, description="items that a batch of sampled_softmax shares")
-    temperature: float = Field(0.15, gt=0, le=10, description="of sampled_softmax: cosines are divided by it")
+    temperature: float = Field(0.1, gt=0, le=10, description="of sampled_softmax: cosines are divided by it")
     learning_rate: float = Field(0.005, gt=0, le=1, description="of Adam")
     batch_size: int = Field(4096, ge=1, description="interactions per step")
     l2: float = Field(1e-4, ge=0, description="weight of the squared vectors of a batch, per example")
@@ -38,8 +38,8 @@ class NGCFConfig(Section):
     n_layers: int = Field(3, ge=1, le=8, description="propagations over the graph of users and items")
     message_dropout: float = Field(0.1, ge=0, lt=1, description="share of what a layer gives that is left out")
     node_dropout: float = Field(0.0, ge=0, lt=1, description="share of the nodes that send no messages in a step")
-    learning_rate: float = Field(0.001, gt=0, le=1, description="of Adam")
-    batch_size: int = Field(4096, ge=1, description="interactions per step")
+    learning_rate: float = Field(0.002, gt=0, le=1, description="of Adam")
+    batch_size: int = Field(8192, ge=1, description="interactions per step")
     l2: float = Field(1e-4, ge=0, description="weight of the squared vectors of a batch, per example")
 
 
