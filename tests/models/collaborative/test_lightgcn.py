@@ -12,7 +12,7 @@ from prismrec.models.algorithms import open_encoder
 from prismrec.models.collaborative.configs import LightGCNConfig
 from prismrec.models.collaborative.lightgcn import LightGCN
 
-TINY = LightGCNConfig(embedding_dim=4, n_layers=2, batch_size=40, l2=0.01)
+TINY = LightGCNConfig(loss="bpr", embedding_dim=4, n_layers=2, batch_size=40, l2=0.01)
 
 
 def fresh(data, config=TINY, seed=1):
@@ -25,7 +25,7 @@ def scores(model, data):
 
 def test_vectors_are_the_mean_of_the_layers(make_log):
     """Two users of one item: the item hears (p0 + p1) / sqrt 2, each user q / sqrt 2."""
-    model = fresh(make_log([[0], [0]], 1), LightGCNConfig(embedding_dim=1, n_layers=2))
+    model = fresh(make_log([[0], [0]], 1), LightGCNConfig(loss="bpr", embedding_dim=1, n_layers=2))
     with torch.no_grad():
         model.network.users.copy_(torch.tensor([[1.0], [3.0]]))
         model.network.items.copy_(torch.tensor([[8.0]]))
@@ -37,7 +37,7 @@ def test_vectors_are_the_mean_of_the_layers(make_log):
 
 
 def test_vectors_are_those_of_torch_geometric(groups, geometric):
-    model = fresh(groups, LightGCNConfig(embedding_dim=8, n_layers=3))
+    model = fresh(groups, LightGCNConfig(loss="bpr", embedding_dim=8, n_layers=3))
     reference = geometric.LightGCN(60, 8, 3)
     with torch.no_grad():
         reference.embedding.weight.copy_(torch.cat([model.network.users, model.network.items]))
@@ -166,14 +166,14 @@ def test_unknown_user_without_history_is_zero_and_cold_item_is_finite(small):
 
 
 def test_learns_who_belongs_together(groups, trained, lead):
-    model = fresh(groups, LightGCNConfig(embedding_dim=8, batch_size=64, learning_rate=0.02))
+    model = fresh(groups, LightGCNConfig(loss="bpr", embedding_dim=8, batch_size=64, learning_rate=0.02))
     before = lead(model, groups)
     trained(model, 20)
     assert lead(model, groups) > 0.99 > before
 
 
 def test_unknown_users_get_items_of_their_group(groups, trained):
-    model = fresh(groups, LightGCNConfig(embedding_dim=8, batch_size=64, learning_rate=0.02))
+    model = fresh(groups, LightGCNConfig(loss="bpr", embedding_dim=8, batch_size=64, learning_rate=0.02))
     trained(model, 20)
     queries = model.encoder().encode(Sequences.from_lists([[0, 4], [1, 5]]), np.array([-1, -1]))
     found = queries @ model.table().target.T

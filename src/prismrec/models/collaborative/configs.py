@@ -23,12 +23,14 @@ class LightGCNConfig(Section):
 
     embedding_dim: int = Field(64, ge=1, le=1024, description="numbers per vector")
     n_layers: int = Field(3, ge=1, le=8, description="propagations over the graph of users and items")
-    loss: Literal["bpr", "sampled_softmax"] = Field("bpr", description="what is made smaller; bpr is the paper's")
+    loss: Literal["bpr", "sampled_softmax"] = Field(
+        "sampled_softmax", description="what is made smaller; bpr is the paper's, and needs more epochs"
+    )
     n_negatives: int = Field(1024, ge=1, le=65_536, description="items that a batch of sampled_softmax shares")
     temperature: float = Field(0.1, gt=0, le=10, description="of sampled_softmax: cosines are divided by it")
-    learning_rate: float = Field(0.005, gt=0, le=1, description="of Adam")
+    learning_rate: float = Field(0.01, gt=0, le=1, description="of Adam")
     batch_size: int = Field(4096, ge=1, description="interactions per step")
-    l2: float = Field(1e-4, ge=0, description="weight of the squared vectors of a batch, per example")
+    l2: float = Field(0.0, ge=0, description="weight of the squared vectors of a batch, per example; 1e-4 for bpr")
 
 
 class NGCFConfig(Section):

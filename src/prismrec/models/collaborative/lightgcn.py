@@ -19,12 +19,13 @@ Time per step: O(K n_edges dim), twice, whatever the batch, plus Adam over all v
 O(n_edges + (n_users + n_items) dim), three times the vectors for Adam; the layers are linear, none is kept for the
 backward pass.
 
-With `loss = "sampled_softmax"`, (15) becomes a softmax over i and n items that the batch shares, with cosines for
-scores, and vectors of length 1 are served (Wu et al., 2022, https://arxiv.org/abs/2201.02327):
+With `loss = "sampled_softmax"`, the default, (15) becomes a softmax over i and n items that the batch shares, with
+cosines for scores, and vectors of length 1 are served (Wu et al., 2022, https://arxiv.org/abs/2201.02327):
 
     L = mean -ln( exp(c_ui / t) / (exp(c_ui / t) + sum_j exp(c_uj / t)) ) + l2 (...),   c_ui = e_u . e_i / |e_u| |e_i|
 
-Differs from the paper: the squares are those of the batch, per example, as in the authors' code, not of all vectors.
+Differs from the paper: its loss is `loss = "bpr"`, not the default; the squares are those of the batch, per example, as
+in the authors' code, not of all vectors.
 """
 
 from __future__ import annotations
