@@ -24,8 +24,10 @@ from prismrec.inputs import prepare_log
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.settings import Settings
+from prismrec.training.identity import identity_of
 from prismrec.training.log import TrainingLog
 from prismrec.training.progress import Progress, QuietProgress
+from prismrec.training.tracking import tracked
 
 
 class Chosen(NamedTuple):
@@ -72,7 +74,7 @@ def fit(
         CrewError: a process was lost more often than `sharding.restarts`.
         MissingExtraError: the model needs torch, which is not installed.
     """
-    progress = progress or QuietProgress()
+    progress = _tracked(progress or QuietProgress(), settings)
     if settings.algorithm != "m2grl":
         return fit_neural(
             data, settings, start=start, validation=validation, run_folder=run_folder, resume=resume, progress=progress
@@ -81,6 +83,15 @@ def fit(
         data, settings, start=start, validation=validation, run_folder=run_folder, resume=resume, progress=progress,
         prepared=prepared,
     )  # fmt: skip
+
+
+def _tracked(progress: Progress, settings: Settings) -> Progress:
+    """The watcher, and beside it the tool of `[tracking]` where there is one: this training is a run there."""
+    if settings.tracking.to == "none":
+        return progress
+    config = settings.model if settings.algorithm == "m2grl" else getattr(settings.models, settings.algorithm)
+    parameters = {**identity_of(config, settings.algorithm), **identity_of(settings.training, "training")}
+    return tracked(progress, settings.tracking, f"{settings.data.name} {settings.algorithm}".strip(), parameters)
 
 
 def tuned_on_last_items(
