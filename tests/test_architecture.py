@@ -13,7 +13,8 @@ PACKAGE = ROOT / "src" / "prismrec"
 STAGES = [
     "errors", "config", "files", "resources", "cluster", "data", "graphs", "models", "training", "evaluation",
     "retrieval", "serving", "settings", "sizing", "preflight", "inputs", "crew_fitting", "worker", "fitting",
-    "pipeline", "contenders", "cold_placements", "cold_contenders", "trade_off", "search", "cli", "__main__", "__init__",
+    "pipeline", "contenders", "cold_placements", "cold_contenders", "trade_off", "search", "cli", "__main__",
+    "__init__",
 ]  # fmt: skip
 HEAVY = ["torch", "ibis", "duckdb", "numba", "pandas", "scipy", "faiss", "plotly", "typer", "fastapi"]
 

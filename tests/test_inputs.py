@@ -82,8 +82,8 @@ FRIENDS = {"one": ["a"], "other": ["b"]}
 def test_tables_of_users_are_read_where_the_settings_name_them(tmp_path):
     for name, table in (("clicks", CLICKS), ("people", USERS), ("friends", FRIENDS)):
         pq.write_table(pa.table(table), tmp_path / f"{name}.parquet")
-    data = {"interactions": "clicks.parquet", "users": "people.parquet", "user_links": "friends.parquet"}
-    lines = [f'{key} = "{value}"' for key, value in data.items()]
+    places = {"interactions": "clicks.parquet", "users": "people.parquet", "user_links": "friends.parquet"}
+    lines = [f'{key} = "{value}"' for key, value in places.items()]
     text = "\n".join(["[data]", "max_bad_share = 0.5", *lines, "[user_views]", 'age = "age"'])
     (tmp_path / "shop.toml").write_text(text)
     settings = read_settings(tmp_path / "shop.toml")

@@ -29,7 +29,7 @@ USERS = {
     "likes": [["x"], [], ["jazz", "folk"], ["jazz"]],
 }
 LINKS = {"one": ["ann", "cid", "bob", "zoe"], "other": ["bob", "ann", "ann", "ann"]}
-VIEWS = {"age": "age", "area": ViewSettings(column="zip", prefix=3), "taste": "likes"}
+VIEWS: dict[str, str | ViewSettings] = {"age": "age", "area": ViewSettings(column="zip", prefix=3), "taste": "likes"}
 
 
 def log(clicks=CLICKS, users=None, links=None, connection=None):
@@ -128,7 +128,7 @@ def test_links_are_the_pairs_of_known_users_both_ways(pairs):
     interactions = log([(0, "a")], links={"x": one, "y": other})
     links = user_side(interactions, known, {}, {}).links
     place = {user: index for index, user in enumerate(known.ids.to_pylist())}
-    expected = [set() for _ in place]
+    expected: list[set[int]] = [set() for _ in place]
     for a, b in pairs:
         if a in place and b in place:
             expected[place[a]].add(place[b])

@@ -16,7 +16,7 @@ HISTORIES = st.lists(st.lists(st.integers(0, 6), max_size=9), min_size=1, max_si
 
 
 def dense(graph: ViewGraph) -> np.ndarray:
-    return graph.to_scipy().toarray()
+    return np.asarray(graph.to_scipy().toarray())
 
 
 def counted(rows: list[list[int]], n_items: int, steps: int) -> np.ndarray:

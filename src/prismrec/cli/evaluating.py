@@ -44,6 +44,14 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Write everything that was measured here, as JSON.")
     ] = None,
+    kept: Annotated[
+        Path | None,
+        typer.Option(
+            "--keep",
+            metavar="FOLDER",
+            help="Keep each model's results here once it is measured; what lies there already is not measured again.",
+        ),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Say how each epoch of each training went.")] = False,
     overrides: Overrides = None,
     as_json: AsJson = False,
@@ -69,6 +77,8 @@ def evaluate(
     if levels and not diversity:
         raise typer.BadParameter("are those of --diversity", param_hint="--levels")
     settings = read_settings(config, overrides or ())
+    if kept and (diversity or _withholds_items(settings)):
+        raise typer.BadParameter("is for comparisons of models on held-out clicks", param_hint="--keep")
     if diversity:
         evaluate_diversity(settings, levels_of(levels), output, as_json)
         return
@@ -79,7 +89,7 @@ def evaluate(
     log, items = open_tables(settings) if _withholds_items(settings) else read_tables(settings)
     for line in reading_notes(log, items):
         say(line)
-    measured = measure(settings, log, items, names, names[:1] if ablations else baselines, verbose=verbose)
+    measured = measure(settings, log, items, names, names[:1] if ablations else baselines, verbose=verbose, kept=kept)
     document = measured_document(measured, settings)
     keep(document, output)
     if as_json:
@@ -89,7 +99,14 @@ def evaluate(
 
 
 def measure(
-    settings: Settings, log: Any, items: Any, names: Sequence[str], reference: Sequence[str], *, verbose: bool = False
+    settings: Settings,
+    log: Any,
+    items: Any,
+    names: Sequence[str],
+    reference: Sequence[str],
+    *,
+    verbose: bool = False,
+    kept: Path | None = None,
 ) -> Measured:
     """Run the comparison while saying which model's turn it is; for `cold_item` the log comes as it was read."""
     from prismrec.cold_contenders import run as run_cold
@@ -100,7 +117,7 @@ def measure(
         if _withholds_items(settings):
             return run_cold(log, items, settings, names, reference=reference, note=note)
         watcher = make_progress("lines" if verbose else "quiet")
-        return run(log, items, settings, names, reference=reference, note=note, progress=watcher)
+        return run(log, items, settings, names, reference=reference, note=note, progress=watcher, keep=kept)
 
 
 def show_measured(measured: Measured, metrics: Sequence[str] = ()) -> None:

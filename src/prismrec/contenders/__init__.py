@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import fmean as mean
 from typing import Any
 
-from prismrec.contenders.arena import Arena, Learned, Side, Trial, varied
+from prismrec.contenders.arena import Arena, FoldTrial, Learned, Side, Trial, varied
+from prismrec.contenders.kept import KeptResults
 from prismrec.contenders.table import ABLATIONS, BASELINES, DEFAULT, M2GRL, SPACES, VARIANTS
 from prismrec.data.schema import Interactions, ItemTable
 from prismrec.data.splits import split, validation_split
@@ -22,16 +24,6 @@ from prismrec.evaluation.tables import Comparison, Experiment, compare
 from prismrec.fitting import TUNING_QUERIES
 from prismrec.settings import Settings
 from prismrec.training.progress import Progress, QuietProgress
-
-
-@dataclass(frozen=True)
-class FoldTrial:
-    """What became of one contender in one fold: a `Trial` without the model."""
-
-    chosen: Mapping[str, Any]
-    validation: float
-    fit_seconds: float
-    learned: Learned | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +54,7 @@ def run(
     reference: Sequence[str] = BASELINES,
     note: Callable[[str], None] = lambda text: None,
     progress: Progress | None = None,
+    keep: Path | None = None,
 ) -> Measured:
     """Tune, fit and measure the named contenders.
 
@@ -71,6 +64,8 @@ def run(
         reference: whose best every other contender is compared with.
         note: told what is going on, line by line: once per contender and fold.
         progress: who watches every training.
+        keep: a folder where each contender's results lie once it is measured, and are taken from where they lie there
+            already, under the same settings and data.
 
     Raises:
         ConfigError: there is no contender of a name.
@@ -88,15 +83,18 @@ def run(
             Side.of(outer.train, items, outer.queries, settings),
             progress or QuietProgress(),
         )
+        kept = None if keep is None else KeptResults(keep, arena)
         for name in names:
-            trial = arena.try_out(name)
-            result = evaluate(trial.recommender, arena.test.queries, settings.evaluation, arena.test.catalogue)
+            known = kept and kept.find(name)
+            result, trial = known or _measured(arena, name)
+            if kept and not known:
+                kept.keep(name, result, trial)
             results[name].append(result)
-            trials[name].append(FoldTrial(trial.chosen, trial.validation, trial.fit_seconds, trial.learned))
-            note(_told(name, trial))
-    known = tuple(name for name in reference if name in names)
+            trials[name].append(trial)
+            note(("kept: " if known else "") + _told(name, trial))
+    baselines = tuple(name for name in reference if name in names)
     seconds = {name: mean(trial.fit_seconds for trial in folds) for name, folds in trials.items()}
-    experiment = Experiment(settings.data.name, settings.split.protocol, known, seconds)
+    experiment = Experiment(settings.data.name, settings.split.protocol, baselines, seconds)
     whole = {name: pooled(parts) if len(parts) > 1 else parts[0] for name, parts in results.items()}
     return Measured(
         compare(whole, experiment, settings.evaluation),
@@ -106,7 +104,14 @@ def run(
     )
 
 
-def _told(name: str, trial: Trial) -> str:
+def _measured(arena: Arena, name: str) -> tuple[Results, FoldTrial]:
+    """Tune and fit a contender, and ask it the test queries."""
+    trial = arena.try_out(name)
+    result = evaluate(trial.recommender, arena.test.queries, arena.settings.evaluation, arena.test.catalogue)
+    return result, FoldTrial(trial.chosen, trial.validation, trial.fit_seconds, trial.learned)
+
+
+def _told(name: str, trial: FoldTrial) -> str:
     line = f"{name}: fitted in {trial.fit_seconds:.1f} s, validation score {trial.validation:.4f}"
     if trial.learned is None:
         return line

@@ -78,6 +78,16 @@ class Trial:
     learned: Learned | None = None
 
 
+@dataclass(frozen=True)
+class FoldTrial:
+    """What became of one contender in one fold: a `Trial` without the model."""
+
+    chosen: Mapping[str, Any]
+    validation: float
+    fit_seconds: float
+    learned: Learned | None
+
+
 @dataclass(frozen=True, eq=False)
 class Side:
     """Training data and the queries held out from them."""
@@ -178,4 +188,4 @@ def _with_views(data: PreparedData, settings: Settings) -> PreparedData:
     return replace(data, views={name: view for name, view in data.views.items() if name in settings.views})
 
 
-__all__ = ["Arena", "Learned", "Side", "Trial", "varied"]
+__all__ = ["Arena", "FoldTrial", "Learned", "Side", "Trial", "varied"]

@@ -54,7 +54,12 @@ def test_full_softmax_bears_scores_beyond_the_range_of_exp():
 def test_full_softmax_never_holds_more_scores_than_allowed(monkeypatch):
     held = []
     plain = torch.Tensor.exp_
-    monkeypatch.setattr(torch.Tensor, "exp_", lambda scores: (held.append(scores.numel()), plain(scores))[1])
+
+    def counted(scores):
+        held.append(scores.numel())
+        return plain(scores)
+
+    monkeypatch.setattr(torch.Tensor, "exp_", counted)
     full_softmax(torch.ones(50, 2), torch.ones(10, 2), torch.zeros(50, dtype=torch.int64), scores_at_once=100)
     assert max(held) == 100
     assert sum(held) == 500

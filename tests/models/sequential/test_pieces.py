@@ -55,7 +55,7 @@ histories = st.lists(st.lists(st.integers(0, 30), max_size=25), min_size=1, max_
 def test_every_place_is_learned_from_once_per_epoch_with_what_really_follows(rows, max_length, batch_places, epoch):
     if max(map(len, rows)) < 2:
         return
-    found = {}
+    found: dict[int, list] = {}
     for items, targets, user in all_rows(PieceBatches(prepared(rows), max_length, batch_places, 1), epoch):
         assert len(items) <= max_length
         found.setdefault(user, []).append((items, targets))

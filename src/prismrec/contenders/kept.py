@@ -1,0 +1,84 @@
+"""What was measured before: a long comparison that ends early loses one contender, not all of them.
+
+Each contender and fold has a file of its own, under a name that changes with all that it depends on: its settings, the
+data it learned from, the queries it was asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from pathlib import Path
+
+from prismrec import __version__
+from prismrec.contenders.arena import Arena, FoldTrial, Learned, Side, varied
+from prismrec.contenders.table import M2GRL, VARIANTS
+from prismrec.evaluation.protocols import Results
+from prismrec.evaluation.result_files import read_results, write_results
+from prismrec.fitting import fingerprint_of
+from prismrec.settings import Settings
+from prismrec.training.identity import fingerprint, identity_of
+
+_WITHOUT_EFFECT = frozenset({"training.threads", "training.checkpoint_minutes"})
+
+
+class KeptResults:
+    """Results of the contenders of one arena, in a folder."""
+
+    def __init__(self, folder: Path, arena: Arena) -> None:
+        """Bind the folder; it is made when something is kept."""
+        self._folder = folder
+        self._settings = arena.settings
+        self._asked = {"version": __version__, **_sides(arena)}
+
+    def find(self, name: str) -> tuple[Results, FoldTrial] | None:
+        """What was kept of a contender under these very settings; None where nothing was.
+
+        Raises:
+            ArtifactError: the file is damaged.
+        """
+        path = self._path(name)
+        if not path.exists():
+            return None
+        results, told = read_results(path)
+        learned = told.pop("learned")
+        return results, FoldTrial(**told, learned=learned and Learned(**learned))
+
+    def keep(self, name: str, results: Results, trial: FoldTrial) -> None:
+        """Keep what was measured."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        write_results(self._path(name), results, asdict(trial))
+
+    def _path(self, name: str) -> Path:
+        identity = {**self._asked, **_identity(name, self._settings)}
+        return self._folder / f"{name}-{fingerprint(identity)[:16]}.parquet"
+
+
+def _identity(name: str, settings: Settings) -> dict[str, str]:
+    """The settings that a contender depends on."""
+    own = identity_of(settings.evaluation, "evaluation")
+    if name not in VARIANTS:
+        return own | identity_of(getattr(settings.baselines, name), name)
+    chosen = varied(settings, VARIANTS[name])
+    config = chosen.model if chosen.algorithm == M2GRL else getattr(chosen.models, chosen.algorithm)
+    own |= {"algorithm": chosen.algorithm, "views": ",".join(chosen.views)}
+    own |= identity_of(config, "model") | identity_of(chosen.training, "training") | identity_of(chosen.query, "query")
+    return {name: value for name, value in own.items() if name not in _WITHOUT_EFFECT}
+
+
+def _sides(arena: Arena) -> dict[str, str]:
+    """Digests of what is learned from, and of what is asked."""
+    sides = {"validation": arena.validation, "test": arena.test}
+    data = {f"data.{name}": fingerprint_of(side.data) for name, side in sides.items()}
+    return data | {f"queries.{name}": _queries_digest(side) for name, side in sides.items()}
+
+
+def _queries_digest(side: Side) -> str:
+    digest = hashlib.sha256(str(side.queries.exclude_seen).encode())
+    for rows in (side.queries.histories, side.queries.truths):
+        digest.update(rows.values.tobytes())
+        digest.update(rows.offsets.tobytes())
+    return digest.hexdigest()
+
+
+__all__ = ["KeptResults"]
