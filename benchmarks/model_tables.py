@@ -2,8 +2,9 @@
 
 python benchmarks/model_tables.py --data FOLDER [--only NAME ...] [--jobs 2]
 
-FOLDER holds what `prismrec data get NAME -o FOLDER/NAME` wrote. A run whose JSON is there already is not run again:
-remove the file to repeat it. Every run uses one thread, so that two of them share two cores evenly.
+FOLDER holds what `prismrec data get NAME -o FOLDER/NAME` wrote. A run whose JSON is there already is not run again, nor is a
+model whose results `--keep` finds: what ended early goes on. Every run uses one thread, so that two of them share two
+cores evenly.
 """
 
 from __future__ import annotations
@@ -20,10 +21,18 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results" / "models"
 
 SIMPLE = ("popularity", "item_knn", "cooccurrence", "ease")
-SEQUENTIAL = ("mf", "gru4rec", "hgn", "sasrec", "m2grl", "ma_gnn")
-GRAPH = ("mf", "pinsage", "hin2vec", "ngcf", "lightgcn", "hgt", "mthgt")
-PARTS_OF_MA_GNN = ()
-PARTS_OF_MTHGT = ()
+SEQUENTIAL = (*SIMPLE, "m2grl", "mf", "gru4rec", "hgn", "sasrec", "ma_gnn")
+GRAPH = (*SIMPLE, "mf", "pinsage", "hin2vec", "ngcf", "lightgcn", "hgt", "mthgt")
+PARTS_OF_MA_GNN = tuple(
+    f"ma_gnn_{part}" for part in ("short", "long", "no_memory", "no_gate", "no_bilinear", "no_graph")
+)
+SIZES_OF_MA_GNN = tuple(f"ma_gnn_{size}" for size in ("heads_1", "heads_16", "memory_5", "memory_80"))
+PARTS_OF_MTHGT = ("hgt_plain", "hgt_d", "hgt_m", "mthgt", "mthgt_shared")
+
+EPOCHS = ("rivals.epochs=40", "rivals.patience=3")
+LARGE_EASE = ("baselines.ease.precision=float32", "baselines.ease.max_items=12000")  # 35,118 items take 10 GB
+GRAPH_EPOCHS = ("rivals.epochs=150", "rivals.patience=3", "rivals.validate_every=5")
+SMALL_EASE = ("baselines.ease.precision=float32", "baselines.ease.max_items=6000")
 
 
 @dataclass(frozen=True)
@@ -47,11 +56,19 @@ class Run:
         options = [f"--set={setting}" for setting in ("training.threads=1", *self.settings)]
         config = folder / self.data / "prismrec.toml"
         models = ",".join(self.models)
-        output = str(RESULTS / f"{self.name}.json")
-        return [sys.executable, "-m", "prismrec", "evaluate", str(config), "--models", models, "-o", output, *options]
+        output, kept = str(RESULTS / f"{self.name}.json"), str(RESULTS / "kept")
+        program = [sys.executable, "-m", "prismrec", "evaluate", str(config)]
+        return [*program, "--models", models, "--output", output, "--keep", kept, *options]
 
 
-RUNS: tuple[Run, ...] = ()
+RUNS: tuple[Run, ...] = (
+    Run("sequential-amazon-cds", "amazon-cds", SEQUENTIAL, (*EPOCHS, *LARGE_EASE)),
+    Run("sequential-movielens-1m", "movielens-1m", SEQUENTIAL, EPOCHS),
+    Run("sequential-online-retail", "online-retail", SEQUENTIAL, EPOCHS),
+    Run("parts-of-ma-gnn", "amazon-cds", ("ma_gnn", *PARTS_OF_MA_GNN, *SIZES_OF_MA_GNN), EPOCHS),
+    Run("graph-lastfm", "lastfm", (*GRAPH, *PARTS_OF_MTHGT), (*GRAPH_EPOCHS, *SMALL_EASE)),
+    Run("graph-movielens-1m", "movielens-1m-graph", GRAPH, ("split.max_folds=1", *GRAPH_EPOCHS)),
+)
 
 
 def run(job: Run, folder: Path) -> None:

@@ -39,13 +39,17 @@ def test_ablations_of_ma_gnn_take_away_each_part_that_its_paper_has():
 
 def test_figure_4_of_mthgt_has_dense_sampling_and_several_tasks_each_alone():
     start = demo_settings()
-    found = {name: varied(start, VARIANTS[name]) for name in ("hgt", "hgt_d", "hgt_m", "mthgt")}
-    sampling = {n: getattr(s.models, s.algorithm).subgraph.sampling for n, s in found.items()}
-    assert sampling == {"hgt": "random", "hgt_d": "dense", "hgt_m": "random", "mthgt": "dense"}
-    assert {n: s.algorithm for n, s in found.items()} == {
-        "hgt": "hgt", "hgt_d": "hgt", "hgt_m": "mthgt", "mthgt": "mthgt",
-    }  # fmt: skip
-    assert found["hgt_m"].models.mthgt.tasks == "both"
+    found = {name: varied(start, VARIANTS[name]) for name in ("hgt_plain", "hgt_d", "hgt_m", "mthgt")}
+    models = {name: settings.models.mthgt for name, settings in found.items()}
+    assert {(name, model.subgraph.sampling, model.tasks) for name, model in models.items()} == {
+        ("hgt_plain", "random", "recommendation"),
+        ("hgt_d", "dense", "recommendation"),
+        ("hgt_m", "random", "both"),
+        ("mthgt", "dense", "both"),
+    }
+    assert {settings.algorithm for settings in found.values()} == {"mthgt"}
+    rest = [model.model_copy(update={"subgraph": None, "tasks": None}) for model in models.values()]
+    assert rest == rest[:1] * 4, "nothing else differs"
 
 
 @pytest.mark.parametrize("name", VARIANTS)
