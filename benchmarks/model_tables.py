@@ -2,9 +2,9 @@
 
 python benchmarks/model_tables.py --data FOLDER [--only NAME ...] [--jobs 2]
 
-FOLDER holds what `prismrec data get NAME -o FOLDER/NAME` wrote. A run whose JSON is there already is not run again, nor is a
-model whose results `--keep` finds: what ended early goes on. Every run uses one thread, so that two of them share two
-cores evenly.
+FOLDER holds what `prismrec data get NAME -o FOLDER/NAME` wrote. A run whose JSON is there already is not run again, nor
+is a model whose results `--keep` finds: what ended early goes on. Every run uses one thread, so that two of them share
+two cores evenly.
 """
 
 from __future__ import annotations

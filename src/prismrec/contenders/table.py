@@ -48,9 +48,9 @@ _NEURAL_VARIANTS: Mapping[str, tuple[NeuralName, Mapping[str, Any]]] = {
     "hgt_m": ("mthgt", {"subgraph.sampling": "random"}),
     "mthgt_shared": ("mthgt", {"shared_layers": True}),
 }
-"""Neural models in another form: which model, and what of its own settings changes. `hgt_plain`, `hgt_d` and `hgt_m` are
-HGT, dense sampling alone and several tasks alone, as in Figure 4 of MTHGT's paper: with MTHGT's own layer, so that nothing
-else differs. `hgt` is HGT as torch_geometric has it."""
+"""Neural models in another form: which model, and what of its own settings changes. `hgt_plain`, `hgt_d` and `hgt_m`
+are HGT, dense sampling alone and several tasks alone, as in Figure 4 of MTHGT's paper: with MTHGT's own layer, so that
+nothing else differs. `hgt` is HGT as torch_geometric has it."""
 
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     **{name: {"algorithm": M2GRL, **changes} for name, changes in _SKIP_GRAM_VARIANTS.items()},
