@@ -50,4 +50,4 @@ def check_quickstart(shown, bundle):
 
 
 def test_there_are_examples():
-    assert [path.name for path in EXAMPLES] == ["ma_gnn.py", "mthgt.py", "quickstart.py"]
+    assert [path.name for path in EXAMPLES] == ["algorithms.py", "ma_gnn.py", "mthgt.py", "quickstart.py"]
