@@ -148,6 +148,26 @@ def test_threads_and_determinism_are_those_of_the_settings_and_only_while_it_tra
     assert (torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()) == before
 
 
+def test_validation_leaves_the_threads_of_training_as_they_are(settings, prepared, monkeypatch):
+    seen = []
+    step = TorchTraining.step
+
+    def noted(self, *numbers):
+        seen.append(torch.get_num_threads())
+        return step(self, *numbers)
+
+    def scored(*asked):
+        torch.set_num_threads(2)  # as numba's OpenMP layer does when it starts
+        return 0.5
+
+    monkeypatch.setattr(TorchTraining, "step", noted)
+    monkeypatch.setattr("prismrec.fitting.neural.validation_score", scored)
+    chosen = settings("mf", "training.patience=5", "training.epochs=2", "training.threads=1")
+    data = prepared(chosen)
+    fit(data, chosen, validation=queries_of(data))
+    assert set(seen) == {1}
+
+
 def test_the_precision_of_the_settings_is_that_of_the_steps(settings, prepared, monkeypatch):
     asked = []
     build = TorchTraining.__init__

@@ -42,6 +42,7 @@ def fit_neural(
     name, training = _checked(settings)
     with _torch_session(training):
         model = build_model(name, settings.models, data, seed=training.seed, device=training.device)
+        from prismrec.models.neural.threads import threads_kept
         from prismrec.models.neural.trainable import TorchTraining
 
         if start is not None:
@@ -53,9 +54,9 @@ def fit_neural(
             held_out = validation
 
             def validate() -> float:
-                return validation_score(
-                    FittedEncoder(model, data, TrainingLog()).scorer(settings.query), held_out, data
-                )
+                with threads_kept():
+                    scorer = FittedEncoder(model, data, TrainingLog()).scorer(settings.query)
+                    return validation_score(scorer, held_out, data)
 
         log = run_training(
             learner, training, run_folder=run_folder, progress=progress, resume=resume, validate=validate,

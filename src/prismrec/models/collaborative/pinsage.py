@@ -40,6 +40,7 @@ from prismrec.models.collaborative.interactions import InteractionBatches
 from prismrec.models.collaborative.visits import Visited, Walks, important_neighbours, related_items
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
 from prismrec.models.neural.contract import Objective
+from prismrec.models.neural.threads import threads_kept
 from prismrec.models.user_vectors import UserVectors
 
 _N_RELATED = 50
@@ -184,10 +185,9 @@ class PinSage:
         """
         graph = UserItemGraph(data, device)
         walks = Walks(config.n_walks, config.walk_length, seed)
-        threads = torch.get_num_threads()
-        self._near = Neighbourhoods(important_neighbours(graph, walks, config.n_neighbours), device)
-        self._hard = related_items(graph, walks, _N_RELATED, config.hard_from)
-        torch.set_num_threads(threads)  # the OpenMP layer of numba, when it starts, sets those of torch too
+        with threads_kept():
+            self._near = Neighbourhoods(important_neighbours(graph, walks, config.n_neighbours), device)
+            self._hard = related_items(graph, walks, _N_RELATED, config.hard_from)
         self._batches = InteractionBatches(data, config.batch_size, seed)
         self._item_nodes = [view.item_nodes for view in data.views.values()]
         self._met = torch.from_numpy(graph.degrees > 0)
