@@ -236,6 +236,15 @@ def test_a_restored_state_goes_on_to_the_same_bits(name):
     assert weights(second) == weights(whole)
 
 
+def test_half_precision_learns_in_finite_numbers(name):
+    model = built(name, planted()[0])
+    learner = TorchTraining(model, seed=0, precision="bf16")
+    losses = [loss for epoch in range(2) for loss in learner.step(epoch, 0, 0.0).values()]
+    assert all(np.isfinite(loss.total) for loss in losses)
+    assert all(np.isfinite(array).all() for array in learner.state().values())
+    assert all(parameter.dtype == torch.float32 for parameter in model.network.parameters())
+
+
 def test_a_second_model_owes_nothing_to_the_first(name):
     data, _ = planted(shift=3)
     fresh = built(name, data)

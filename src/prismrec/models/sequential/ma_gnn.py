@@ -52,6 +52,7 @@ from prismrec.graphs.views import ViewGraph
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
 from prismrec.models.neural.contract import Objective
 from prismrec.models.neural.losses import bpr, full_softmax, sampled_softmax
+from prismrec.models.neural.threads import threads_kept
 from prismrec.models.sequential.configs import MAGNNConfig
 from prismrec.models.sequential.windows import UnseenItems, Windows, last_window
 
@@ -74,12 +75,13 @@ def sinusoids(length: int, dim: int) -> torch.Tensor:
 
 
 class _Product(torch.autograd.Function):
-    """A sparse matrix times vectors, with its transpose at hand for the gradient."""
+    """A sparse matrix times vectors, with its transpose at hand for the gradient; float32 under autocast too."""
 
     @staticmethod
     def forward(ctx: Any, matrix: torch.Tensor, transposed: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
         ctx.transposed = transposed
-        return matrix @ vectors
+        with torch.autocast(vectors.device.type, enabled=False):  # no sparse product of bfloat16
+            return matrix @ vectors
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
@@ -209,9 +211,8 @@ def _square(dim: int, generator: torch.Generator) -> nn.Parameter:
 
 
 def _neighbours(data: PreparedData, kept: int, device: torch.device) -> Neighbours:
-    threads = torch.get_num_threads()
-    graph = item_graph(data.histories, len(data.items), neighbours=kept)
-    torch.set_num_threads(threads)  # numba's OpenMP layer, when it starts, sets those of torch too
+    with threads_kept():
+        graph = item_graph(data.histories, len(data.items), neighbours=kept)
     return Neighbours(graph, device)
 
 
