@@ -49,6 +49,16 @@ def test_a_known_user_without_history_is_not_answered_by_popularity():
     np.testing.assert_allclose(scores[0], [0, 4, -4])  # query (0, 4)
 
 
+def test_a_user_without_history_is_answered_by_popularity_where_the_model_knows_no_users():
+    class OfHistories:
+        def encode(self, histories, users):
+            return np.repeat(histories.lengths[:, None], 2, axis=1).astype(np.float32)
+
+    asked = EncodedScorer(OfHistories(), TARGETS, COUNTS, QuerySettings(popularity_weight=0.0))
+    scores = asked.score_users(Sequences.from_lists([[], [0]]), np.array([3, 3]))
+    np.testing.assert_allclose(scores, [PRIOR, [1, 1, 1]], rtol=1e-5)
+
+
 def test_repeats_gain_by_their_age_as_far_as_the_history_counts():
     histories, unknown = Sequences.from_lists([[2, 0, 1, 0]]), np.array([-1])
     plain = scorer().score_users(histories, unknown)

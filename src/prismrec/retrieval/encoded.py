@@ -3,7 +3,8 @@
     score(i) = q . target(i) + w_pop prior(i) + w_repeat sum_{h: item_h = i} g^age(h)        q = encode(h, user)
 
 prior, w_pop, w_repeat, g and `history_length` are those of `blend`, and so is the answer to a query of which nothing
-is known, neither user nor history: popularity alone, with weight 1. What an encoder reads of a history is its own
+is known, neither user nor history, or a user without history to a model that knows no users: q is zero there, and
+popularity answers alone, with weight 1. What an encoder reads of a history is its own
 business; `history_length` and `recency_decay` shape the repeat bonus only.
 """
 
@@ -85,7 +86,7 @@ class EncodedScorer:
         """
         vectors = self._encoder.encode(histories, users)
         scores: NDArray[np.float32] = vectors @ self.targets.T
-        nothing_known = (histories.lengths == 0) & (users == UNKNOWN)
+        nothing_known = ~vectors.any(axis=1)
         prior_weights = np.where(nothing_known, 1.0, self.settings.popularity_weight).astype(np.float32)
         if prior_weights.any():
             scores += np.outer(prior_weights, self.prior)
