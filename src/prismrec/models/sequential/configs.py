@@ -46,8 +46,8 @@ class MAGNNConfig(Section):
     parts: MAGNNParts = Field(MAGNNParts(), description="what is left out")
     loss: Literal["bpr", "sampled_softmax", "softmax"] = Field("sampled_softmax", description="what is made smaller")
     n_negatives: int = Field(512, ge=1, description="items drawn per batch for sampled_softmax, shared by all windows")
-    learning_rate: float = Field(0.005, gt=0, le=1, description="of Adam")
-    batch_size: int = Field(2048, ge=1, description="windows per step")
+    learning_rate: float = Field(0.003, gt=0, le=1, description="of Adam")
+    batch_size: int = Field(1024, ge=1, description="windows per step")
     l2: float = Field(1e-6, ge=0, description="weight of the squares of all that is learned")
     dropout: float = Field(
         0.2, ge=0, lt=1, description="share of the numbers of items and users that a step leaves out"
