@@ -13,7 +13,7 @@ N_BLOCKS, BLOCK = 4, 5
 FAST = [
     "training.epochs=2", "training.threads=1", "models.mf.embedding_dim=8", "models.mf.batch_size=64",
     "models.sasrec.embedding_dim=8", "models.sasrec.max_length=8", "models.sasrec.batch_places=256",
-    "models.sasrec.n_negatives=16", "models.mf.learning_rate=0.02",
+    "models.sasrec.n_negatives=16", "models.mf.learning_rate=0.02", "models.hin2vec.embedding_dim=8",
 ]  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from prismrec.pipeline import train_prepared  # noqa: E402
 from prismrec.retrieval.bundle import Bundle  # noqa: E402
 from prismrec.training.progress import QuietProgress  # noqa: E402
 
-NAMES = ["mf", "sasrec"]
+NAMES = ["mf", "sasrec", "hin2vec"]
 
 
 @pytest.fixture(scope="module")

@@ -105,7 +105,7 @@ def test_fresh_layer_attends_evenly_to_equal_neighbours_and_passes_on_what_it_he
     layer = MutualAttention(["user", "item"], [CLICKED], 2, 1, torch.Generator().manual_seed(0))
     with torch.no_grad():
         for weights in (layer.key, layer.query, layer.message, layer.merge, layer.residual):
-            for weight in weights.values():
+            for weight in weights.parameters():
                 weight.copy_(torch.eye(2))
     vectors = {"user": torch.tensor([[0.3, 0.1], [0.3, -0.1]]), "item": torch.tensor([[0.5, 0.0]])}
     edges = {CLICKED: Adjacency(torch.tensor([0, 1]), torch.tensor([0, 0]), None)}

@@ -21,7 +21,7 @@ def mixture(dim: int = 3, n_experts: int = 2, seed: int = 0):
 
 
 def test_mixture_equals_the_equations_number_by_number():
-    made = mixture()
+    made = mixture().requires_grad_(False)  # torch warns, once in each process, of scalars that have gradients
     vectors = torch.tensor([[0.5, -1.0, 2.0], [0.0, 0.3, -0.7]], dtype=torch.float64)
     for task in ("a", "b"):
         for node_type in ("user", "item"):

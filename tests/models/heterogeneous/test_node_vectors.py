@@ -31,6 +31,16 @@ def test_projection_is_the_equation():
     assert made.whole()["user"].shape == (3, 2)
 
 
+@pytest.mark.parametrize("name", ["type", "items", "training", "of", "a-b"])
+def test_a_view_may_have_any_name(name):
+    made = NodeVectors({"user": 3, name: 2}, 2, torch.Generator().manual_seed(0)).train().eval()
+    assert made.whole()[name].shape == (2, 2)
+    assert {key: tuple(p.shape) for key, p in made.own.named_parameters()} == {
+        "of__user": (3, 2),
+        f"of__{name}": (2, 2),
+    }
+
+
 def test_unit_vectors_have_cosines_over_the_temperature_as_products():
     vectors = unit(torch.tensor([[3.0, 4.0], [0.0, 2.0], [0.0, 0.0]]), 0.5)
     torch.testing.assert_close(vectors @ vectors.T, torch.tensor([[1, 0.8, 0], [0.8, 1, 0], [0, 0, 0]]) / 0.5)

@@ -28,7 +28,7 @@ import torch
 from torch import nn
 
 from prismrec.graphs.subgraphs import Block, Edges, RelationKey
-from prismrec.models.heterogeneous.node_vectors import Layer, Vectors
+from prismrec.models.heterogeneous.node_vectors import ByType, Layer, Vectors
 
 _DENSE_FROM = 0.03
 """Share of the pairs with an edge from which matrices are faster, as measured by benchmarks/bench_subgraphs.py."""
@@ -101,10 +101,10 @@ class MutualAttention(nn.Module):
         self._heads = heads
         types, self._names = list(types), {key: "__".join(key) for key in relations}
         self.key, self.query, self.message, self.merge, self.residual = (
-            nn.ParameterDict({name: _near_identity(dim, generator) for name in types}) for _ in range(5)
+            ByType({name: _near_identity(dim, generator) for name in types}) for _ in range(5)
         )
-        self.bias = nn.ParameterDict({name: nn.Parameter(torch.zeros(dim)) for name in types})
-        self.share = nn.ParameterDict({name: nn.Parameter(torch.zeros(())) for name in types})
+        self.bias = ByType({name: nn.Parameter(torch.zeros(dim)) for name in types})
+        self.share = ByType({name: nn.Parameter(torch.zeros(())) for name in types})
         same = torch.eye(dim // heads).repeat(heads, 1, 1)
         self.relation_attention, self.relation_message = (
             nn.ParameterDict({name: nn.Parameter(same.clone()) for name in self._names.values()}) for _ in range(2)

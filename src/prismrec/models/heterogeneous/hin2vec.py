@@ -39,17 +39,26 @@ from prismrec.graphs.heterogeneous import CLICKED, CLICKED_BY, HeteroGraph, hete
 from prismrec.graphs.typed_walks import TypedWalks
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
 from prismrec.models.heterogeneous.configs import HIN2VecConfig
+from prismrec.models.heterogeneous.node_vectors import ByType
 from prismrec.models.neural.contract import Objective
 from prismrec.models.user_vectors import UserVectors
 
 
 class HIN2VecNetwork(nn.Module):
-    """Vectors of nodes, numbered through, and of meta-paths."""
+    """Vectors of nodes, type by type so that each can grow, and of meta-paths."""
 
-    def __init__(self, n_nodes: int, n_paths: int, dim: int, generator: torch.Generator) -> None:
+    def __init__(self, n_nodes: Mapping[str, int], n_paths: int, dim: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.nodes = nn.Parameter(0.1 * torch.randn(n_nodes, dim, generator=generator))
+        self._types = tuple(n_nodes)
+        drawn = 0.1 * torch.randn(sum(n_nodes.values()), dim, generator=generator)
+        own = drawn.split(list(n_nodes.values()))
+        self.own = ByType({name: nn.Parameter(part.clone()) for name, part in zip(n_nodes, own, strict=True)})
         self.paths = nn.Parameter(0.1 * torch.randn(n_paths, dim, generator=generator))
+
+    @property
+    def nodes(self) -> torch.Tensor:
+        """(V, D): the vectors of all nodes, numbered through."""
+        return torch.cat([self.own[name] for name in self._types])
 
     def forward(
         self, x: torch.Tensor, paths: torch.Tensor, y: torch.Tensor, others: torch.Tensor
@@ -62,9 +71,10 @@ class HIN2VecNetwork(nn.Module):
             y: (B,) int64 nodes.
             others: (B, K) int64 nodes.
         """
-        query = F.embedding(x, self.nodes) * torch.sigmoid(F.embedding(paths, self.paths))
-        right = (query * F.embedding(y, self.nodes)).sum(1)
-        wrong = torch.bmm(F.embedding(others, self.nodes), query[:, :, None])[:, :, 0]
+        nodes = self.nodes
+        query = F.embedding(x, nodes) * torch.sigmoid(F.embedding(paths, self.paths))
+        right = (query * F.embedding(y, nodes)).sum(1)
+        wrong = torch.bmm(F.embedding(others, nodes), query[:, :, None])[:, :, 0]
         return right, wrong
 
 
@@ -83,13 +93,10 @@ class HIN2Vec:
         self._starts = np.repeat(self._walks.starts, config.walks_per_node)
         self._order = lru_cache(maxsize=1)(self._order_of)
         self._first, self._size = _types(graph)
-        self._users, self._items = (
-            slice(graph.starts[kind], graph.starts[kind] + graph.n_nodes[kind]) for kind in (USERS, ITEM_VIEW)
-        )
         self._to_item, self._to_other_item = _recommending_paths(graph, self._walks)
         generator = torch.Generator().manual_seed(seed)
-        n_nodes = sum(graph.n_nodes.values())
-        self.network = HIN2VecNetwork(n_nodes, len(self._walks.paths), config.embedding_dim, generator).to(device)
+        n_paths, dim = len(self._walks.paths), config.embedding_dim
+        self.network = HIN2VecNetwork(graph.n_nodes, n_paths, dim, generator).to(device)
 
     @property
     def learning_rate(self) -> float:
@@ -130,20 +137,20 @@ class HIN2Vec:
 
     def table(self) -> EmbeddingTable:
         """Items; as sources through the path item -> user -> item."""
-        items = self._vectors(self._items)
+        items = self._vectors(ITEM_VIEW)
         return EmbeddingTable(items * self._gate(self._to_other_item), items)
 
     def encoder(self) -> UserVectors:
         """Users through the path user -> item; unknown ones by their items through item -> user -> item."""
-        users = self._vectors(self._users) * self._gate(self._to_item)
+        users = self._vectors(USERS) * self._gate(self._to_item)
         return UserVectors(users, self.table().source)
 
     def stored(self) -> StoredEncoder:
         """The encoder's two tables."""
         return self.encoder().stored("hin2vec")
 
-    def _vectors(self, rows: slice) -> NDArray[np.float32]:
-        vectors: NDArray[np.float32] = self.network.nodes[rows].detach().cpu().numpy().copy()
+    def _vectors(self, node_type: str) -> NDArray[np.float32]:
+        vectors: NDArray[np.float32] = self.network.own[node_type].detach().cpu().numpy().copy()
         return vectors
 
     def _gate(self, path: int) -> NDArray[np.float32]:

@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from prismrec.models.heterogeneous.node_vectors import ByType
+
 
 class GatedExperts(nn.Module):
     """Equations (12) to (14) for vectors of several tasks and node types."""
@@ -37,8 +39,8 @@ class GatedExperts(nn.Module):
         self.experts = nn.Parameter(scale * torch.randn(n_experts, dim, dim, generator=generator))
         self.biases = nn.Parameter(torch.zeros(n_experts, dim))
         self.gates = nn.ParameterDict({task: nn.Parameter(torch.zeros(n_experts, dim)) for task in tasks})
-        self.shares = nn.ParameterDict(
-            {task: nn.ParameterDict({name: nn.Parameter(torch.ones(())) for name in types}) for task in tasks}
+        self.shares = nn.ModuleDict(
+            {task: ByType({name: nn.Parameter(torch.ones(())) for name in types}) for task in tasks}
         )
 
     def forward(self, task: str, node_type: str, vectors: torch.Tensor) -> torch.Tensor:

@@ -35,16 +35,31 @@ _SPREAD = 0.1
 """Of fresh vectors, per number: small enough that tanh is nearly a straight line."""
 
 
+class ByType(nn.Module):
+    """A parameter of each node type; views give types their names, and `nn.ParameterDict` refuses some: type, items."""
+
+    def __init__(self, parameters: Mapping[str, nn.Parameter]) -> None:
+        """Hold them under names that are no attributes; `__` sets the type apart, as in the names of relations."""
+        super().__init__()
+        for name, parameter in parameters.items():
+            self.register_parameter(f"of__{name}", parameter)
+
+    def __getitem__(self, node_type: str) -> nn.Parameter:
+        parameter: nn.Parameter = getattr(self, f"of__{node_type}")
+        return parameter
+
+
 class NodeVectors(nn.Module):
     """Equation (3) for all node types."""
 
     def __init__(self, n_nodes: Mapping[str, int], dim: int, generator: torch.Generator) -> None:
         """Random vectors, projections that begin as the identity."""
         super().__init__()
-        self.own = nn.ParameterDict(
+        self._types = tuple(n_nodes)
+        self.own = ByType(
             {name: nn.Parameter(_SPREAD * torch.randn(n, dim, generator=generator)) for name, n in n_nodes.items()}
         )
-        self.projection = nn.ParameterDict({name: nn.Parameter(torch.eye(dim)) for name in n_nodes})
+        self.projection = ByType({name: nn.Parameter(torch.eye(dim)) for name in n_nodes})
 
     def forward(self, nodes: Vectors) -> dict[str, torch.Tensor]:
         """(n, dim) of the given nodes of each type, which are (n,) int64."""
@@ -52,7 +67,7 @@ class NodeVectors(nn.Module):
 
     def whole(self) -> dict[str, torch.Tensor]:
         """(n_nodes, dim) of every type."""
-        return {name: self._projected(name, own) for name, own in self.own.items()}
+        return {name: self._projected(name, self.own[name]) for name in self._types}
 
     def _projected(self, name: str, vectors: torch.Tensor) -> torch.Tensor:
         return torch.tanh(vectors @ self.projection[name])
@@ -106,4 +121,4 @@ class WholeGraphVectors:
         return UserVectors(*self.users_and_items())
 
 
-__all__ = ["Layer", "NodeVectors", "Vectors", "WholeGraphVectors", "propagated", "unit"]
+__all__ = ["ByType", "Layer", "NodeVectors", "Vectors", "WholeGraphVectors", "propagated", "unit"]
