@@ -2,6 +2,7 @@
 
 import sys
 
+import numpy as np
 import pytest
 
 from prismrec.errors import ArtifactError, MissingExtraError
@@ -26,6 +27,20 @@ def test_settings_have_at_most_twelve_fields_each_with_a_description():
 def test_an_encoder_of_a_newer_version_is_refused():
     with pytest.raises(ArtifactError, match="a model 'bert' that this PrismRec does not know: update it"):
         open_encoder(StoredEncoder("bert", {}, {}, False))
+
+
+@pytest.mark.parametrize("algorithm", ["mf", "ma_gnn", "sasrec", "gru4rec", "hgn"])
+def test_an_encoder_that_lacks_an_array_is_refused(algorithm):
+    told = rf"(?s)encoder of {algorithm} cannot be opened: .*update, or train again"
+    with pytest.raises(ArtifactError, match=told):
+        open_encoder(StoredEncoder(algorithm, {}, {"items": np.zeros((3, 64), np.float32)}, False))
+
+
+@pytest.mark.parametrize("algorithm", ["ma_gnn", "sasrec", "gru4rec", "hgn"])
+def test_an_encoder_with_a_setting_of_a_newer_version_is_refused(algorithm):
+    arrays = {name: np.zeros((3, 64), np.float32) for name in ("items", "users", "sources", "hidden")}
+    with pytest.raises(ArtifactError, match=rf"(?s)encoder of {algorithm} cannot be opened: .*warp.*a newer PrismRec"):
+        open_encoder(StoredEncoder(algorithm, {"warp": 9}, arrays, False))
 
 
 def test_a_missing_package_is_named_with_the_extra_that_has_it(monkeypatch):

@@ -77,14 +77,21 @@ def open_encoder(stored: StoredEncoder) -> QueryEncoder:
     """The encoder of a bundle.
 
     Raises:
-        ArtifactError: a newer PrismRec wrote it.
+        ArtifactError: a newer PrismRec wrote it, or it is damaged.
         MissingExtraError: torch is not installed, and this encoder needs it.
     """
     if stored.algorithm not in ENCODERS:
         raise ArtifactError(
             f"the bundle holds a model {stored.algorithm!r} that this PrismRec does not know: update it"
         )
-    encoder: QueryEncoder = _named(ENCODERS[stored.algorithm], stored.algorithm).opened(stored.config, stored.arrays)
+    kind = _named(ENCODERS[stored.algorithm], stored.algorithm)
+    try:
+        encoder: QueryEncoder = kind.opened(stored.config, stored.arrays)
+    except (KeyError, RuntimeError, ValueError) as error:  # of pydantic and torch, where something lacks or is too much
+        raise ArtifactError(
+            f"the bundle's encoder of {stored.algorithm} cannot be opened: {error}; a newer PrismRec wrote it, or it "
+            "is damaged: update, or train again"
+        ) from error
     return encoder
 
 
