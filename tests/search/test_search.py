@@ -10,7 +10,7 @@ pytest.importorskip("optuna")
 from prismrec.contenders.arena import Arena, Side
 from prismrec.data import engine
 from prismrec.data.splits import split, validation_split
-from prismrec.errors import ArtifactError, ConfigError, ResourceError, TrainingError
+from prismrec.errors import ArtifactError, ConfigError, DataError, ResourceError, TrainingError
 from prismrec.evaluation.tuning import replaced
 from prismrec.fitting import TUNING_QUERIES
 from prismrec.search import search as module
@@ -143,7 +143,7 @@ def test_a_start_that_diverges_is_what_a_search_may_mend(trained, run):
     assert run(2).best.number == 1
 
 
-@pytest.mark.parametrize("error", [ConfigError, ResourceError])
+@pytest.mark.parametrize("error", [ConfigError, DataError, ResourceError])
 def test_a_start_that_cannot_be_is_an_error_and_a_later_candidate_is_not(trained, run, error, tmp_path):
     def refuses(at):
         def score(s, call):
@@ -261,6 +261,14 @@ def test_settings_of_other_models_are_no_part_of_a_search(trained, run):
     trained(lambda s, call: 0.5)
     run(1)
     assert len(run(2, demo_settings([*FAST, "models.hgn.window=7", "serving.port=8001"])).trials) == 2
+
+
+def test_a_study_goes_on_with_other_threads(trained, run):
+    from tests.search.conftest import FAST
+
+    trained(lambda s, call: 0.5)
+    run(1)
+    assert len(run(2, demo_settings([*FAST, "training.threads=2", "training.checkpoint_minutes=9"])).trials) == 2
 
 
 def test_only_the_fields_asked_for_are_searched(trained, run):

@@ -17,9 +17,7 @@ from prismrec.evaluation.protocols import Results
 from prismrec.evaluation.result_files import read_results, write_results
 from prismrec.fitting import fingerprint_of
 from prismrec.settings import Settings
-from prismrec.training.identity import fingerprint, identity_of
-
-_WITHOUT_EFFECT = frozenset({"training.threads", "training.checkpoint_minutes"})
+from prismrec.training.identity import WITHOUT_EFFECT, fingerprint, identity_of
 
 
 class KeptResults:
@@ -63,7 +61,7 @@ def _identity(name: str, settings: Settings) -> dict[str, str]:
     config = chosen.model if chosen.algorithm == M2GRL else getattr(chosen.models, chosen.algorithm)
     own |= {"algorithm": chosen.algorithm, "views": ",".join(chosen.views)}
     own |= identity_of(config, "model") | identity_of(chosen.training, "training") | identity_of(chosen.query, "query")
-    return {name: value for name, value in own.items() if name not in _WITHOUT_EFFECT}
+    return {name: value for name, value in own.items() if name not in WITHOUT_EFFECT}
 
 
 def _sides(arena: Arena) -> dict[str, str]:

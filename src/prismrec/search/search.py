@@ -19,13 +19,13 @@ from typing import Any
 from prismrec.contenders.arena import Side, varied
 from prismrec.data.schema import Interactions, ItemTable
 from prismrec.data.splits import split, validation_split
-from prismrec.errors import ConfigError, ResourceError, TrainingError
+from prismrec.errors import ConfigError, DataError, ResourceError, TrainingError
 from prismrec.fitting import TUNING_QUERIES, as_encoded, fingerprint_of, tuned_on
 from prismrec.pipeline import has_checkpoint
 from prismrec.search.spaces import search_space, value_of
 from prismrec.search.study import Candidate, Study, Trial
 from prismrec.settings import Settings
-from prismrec.training.identity import identity_of
+from prismrec.training.identity import WITHOUT_EFFECT, identity_of
 from prismrec.training.interrupts import TrainingGivenUp, TrainingInterrupted
 from prismrec.training.log import EpochLog
 from prismrec.training.progress import Plan, Progress, QuietProgress, StepReport
@@ -126,7 +126,7 @@ class _Searcher:
             changes, score = self._scored(candidate)
         except TrainingGivenUp:
             done = self.study.tell("pruned", time.perf_counter() - began)
-        except (TrainingError, ConfigError, ResourceError) as error:
+        except (TrainingError, ConfigError, DataError, ResourceError) as error:
             if first and not isinstance(error, TrainingError):
                 raise  # no fault of the candidate: it is the settings as they are
             done = self.study.tell("failed", time.perf_counter() - began, reason=str(error))
@@ -201,7 +201,7 @@ def _identity(settings: Settings, space: Mapping[str, Any]) -> dict[str, str]:
     identity = {"algorithm": settings.algorithm, "evaluation.exclude_seen": str(settings.evaluation.exclude_seen)}
     for section in (own, "training", "query", "split"):
         identity |= identity_of(value_of(settings, section), section)
-    return {name: value for name, value in identity.items() if name not in space}
+    return {name: value for name, value in identity.items() if name not in space and name not in WITHOUT_EFFECT}
 
 
 def _found(study: Study) -> Found:

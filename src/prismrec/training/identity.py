@@ -9,6 +9,9 @@ from typing import Any
 
 from prismrec.config import Section
 
+WITHOUT_EFFECT = frozenset({"training.threads", "training.checkpoint_minutes"})
+"""Settings that may change where a run, a search or a comparison goes on: they do not shape what is learned."""
+
 _DIFFERENCES_SHOWN = 5
 
 
@@ -45,4 +48,4 @@ def _flatten(values: Mapping[str, Any], prefix: str) -> list[tuple[str, str]]:
     return flat
 
 
-__all__ = ["differences", "fingerprint", "identity_of"]
+__all__ = ["WITHOUT_EFFECT", "differences", "fingerprint", "identity_of"]

@@ -24,14 +24,11 @@ from prismrec.errors import ArtifactError, ConfigError, DataError
 from prismrec.models.contract import TaskLoss, Trainable
 from prismrec.training.checkpoints import Checkpoint, RunFolder
 from prismrec.training.finite import check_arrays, check_number
-from prismrec.training.identity import identity_of
+from prismrec.training.identity import WITHOUT_EFFECT, identity_of
 from prismrec.training.interrupts import StopRequest, TrainingInterrupted, signal_name, stop_signals
 from prismrec.training.log import EpochLog, TracePoint, TrainingLog, is_trace_step
 from prismrec.training.progress import Plan, Progress, QuietProgress, StepReport
 from prismrec.training.schedule import CheckpointSchedule
-
-_FREE_ON_RESUME = frozenset({"training.threads", "training.checkpoint_minutes"})
-"""Settings that may change between a checkpoint and its resumption: they do not shape what is learned."""
 
 
 class TrainingSettings(Section):
@@ -106,9 +103,7 @@ def train(
             f"training.patience = {settings.patience}: early stopping validates in one process; set training.epochs "
             "for several processes, and training.patience = 0"
         )
-    own = {k: v for k, v in identity_of(settings, "training").items() if k not in _FREE_ON_RESUME} | dict(
-        identity or {}
-    )
+    own = {k: v for k, v in identity_of(settings, "training").items() if k not in WITHOUT_EFFECT} | dict(identity or {})
     progress = QuietProgress() if progress is None or crew.rank else progress
     with ExitStack() as stack:
         stop = stack.enter_context(stop_signals())
