@@ -14,9 +14,9 @@ from prismrec.errors import ConfigError, DataError
 from prismrec.evaluation.tuning import replaced
 from prismrec.graphs.item_graph import item_graph
 from prismrec.models.neural.trainable import TorchTraining
+from prismrec.models.neural.unseen import UnseenItems
 from prismrec.models.sequential.configs import MAGNNConfig, MAGNNParts, MAGNNWindows
 from prismrec.models.sequential.ma_gnn import MAGNN, MAGNNEncoder, Neighbours, sinusoids
-from prismrec.models.sequential.windows import UnseenItems
 
 N_ITEMS = 12
 ROWS = [[0, 1, 2, 3, 4, 5, 6, 7], [3, 2, 1], [7], [5, 6, 5, 4], [8, 9, 10, 11, 0, 2]]

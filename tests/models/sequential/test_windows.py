@@ -2,14 +2,13 @@
 
 from collections import Counter
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from prismrec.data.sequences import Sequences
 from prismrec.errors import DataError
-from prismrec.models.sequential.windows import UnseenItems, Windows, last_window
+from prismrec.models.sequential.windows import Windows, last_window
 
 HISTORIES = st.lists(st.lists(st.integers(0, 30), max_size=12), min_size=1, max_size=5)
 
@@ -117,17 +116,3 @@ def test_without_any_history_there_is_no_item():
     near, far = last_window(Sequences.from_lists([[], []]), 2, 3)
     assert near.tolist() == [[-1, -1], [-1, -1]]
     assert far.tolist() == [[-1, -1, -1], [-1, -1, -1]]
-
-
-def test_draws_are_uniform_over_what_a_user_never_had():
-    unseen = UnseenItems(Sequences.from_lists([[0, 1, 2], [5]]), 6)
-    rng = np.random.default_rng(0)
-    first = unseen.draw(np.zeros(6000, np.int64), rng)
-    assert set(first) == {3, 4, 5}
-    assert np.bincount(first)[3:] == pytest.approx([2000, 2000, 2000], abs=150)
-    assert 5 not in unseen.draw(np.ones(200, np.int64), rng)
-
-
-def test_a_user_who_had_everything_still_gets_an_item():
-    unseen = UnseenItems(Sequences.from_lists([[0, 1, 2]]), 3)
-    assert unseen.draw(np.zeros((4, 2), np.int64), np.random.default_rng(0)).shape == (4, 2)

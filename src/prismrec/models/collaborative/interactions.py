@@ -7,11 +7,9 @@ from numpy.typing import NDArray
 
 from prismrec.data.prepared import PreparedData
 from prismrec.errors import DataError
+from prismrec.models.neural.unseen import UnseenItems
 
 Triples = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
-
-_DRAWS = 20
-"""Redraws after which a user who had nearly everything keeps an item that they had."""
 
 
 class InteractionBatches:
@@ -23,10 +21,9 @@ class InteractionBatches:
         Raises:
             DataError: there is nothing to learn from.
         """
-        histories = data.histories
-        owners = np.repeat(np.arange(len(histories), dtype=np.int64), histories.lengths)
         self._n_items = len(data.items)
-        self._known = np.unique(owners * self._n_items + histories.values)  # each pair once, sorted
+        self._unseen = UnseenItems(data.histories, self._n_items)
+        self._known = self._unseen.had
         if not len(self._known):
             raise DataError("the log has no interactions to learn from")
         self._batch_size = batch_size
@@ -47,19 +44,7 @@ class InteractionBatches:
         chosen = self._known[self._order[number * self._batch_size : (number + 1) * self._batch_size]]
         users, positives = np.divmod(chosen, self._n_items)
         rng = np.random.default_rng([self._seed, epoch, number])
-        return users, positives, self._unseen(users, rng)
-
-    def _unseen(self, users: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        negatives = rng.integers(self._n_items, size=len(users))
-        open_places = np.arange(len(users))  # whose negative is not checked yet: ever fewer
-        for _ in range(_DRAWS):
-            pairs = users[open_places] * self._n_items + negatives[open_places]
-            places = np.minimum(np.searchsorted(self._known, pairs), len(self._known) - 1)
-            open_places = open_places[self._known[places] == pairs]
-            if not len(open_places):
-                break
-            negatives[open_places] = rng.integers(self._n_items, size=len(open_places))
-        return negatives
+        return users, positives, self._unseen.draw(users, rng)
 
 
 __all__ = ["InteractionBatches"]

@@ -42,8 +42,9 @@ from prismrec.data.sequences import Sequences
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
 from prismrec.models.neural.contract import Objective
 from prismrec.models.neural.losses import bpr
+from prismrec.models.neural.unseen import UnseenItems
 from prismrec.models.sequential.configs import HGNConfig
-from prismrec.models.sequential.windows import UnseenItems, Windows, last_window
+from prismrec.models.sequential.windows import Windows, last_window
 
 _QUERIES_AT_ONCE = 4096
 

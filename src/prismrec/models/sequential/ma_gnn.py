@@ -53,8 +53,9 @@ from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
 from prismrec.models.neural.contract import Objective
 from prismrec.models.neural.losses import bpr, full_softmax, sampled_softmax
 from prismrec.models.neural.threads import threads_kept
+from prismrec.models.neural.unseen import UnseenItems
 from prismrec.models.sequential.configs import MAGNNConfig
-from prismrec.models.sequential.windows import UnseenItems, Windows, last_window
+from prismrec.models.sequential.windows import Windows, last_window
 
 _SCALE = 0.1
 """Standard deviation of fresh vectors, and the size of positions."""

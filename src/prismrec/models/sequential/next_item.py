@@ -21,9 +21,9 @@ from prismrec.data.prepared import PreparedData
 from prismrec.data.sequences import Sequences
 from prismrec.graphs.negatives import popularity_weights
 from prismrec.models.neural.losses import full_softmax, sampled_softmax
+from prismrec.models.neural.unseen import UnseenItems
 from prismrec.models.sequential.configs import LossName
 from prismrec.models.sequential.pieces import PieceBatch, latest_batches
-from prismrec.models.sequential.windows import UnseenItems
 
 _POWER = 0.75
 _PLACES_AT_ONCE = 2**15

@@ -25,9 +25,6 @@ from prismrec.data.schema import UNKNOWN
 from prismrec.data.sequences import Sequences
 from prismrec.errors import DataError
 
-_DRAWS = 20
-"""Redraws after which a user who had nearly everything keeps an item that they had."""
-
 
 class WindowBatch(NamedTuple):
     """Some windows; all int64, `UNKNOWN` where there is no item.
@@ -100,28 +97,6 @@ class Windows:
         return np.resize(order, self.n_windows * self._stride)
 
 
-class UnseenItems:
-    """Uniform draws among the items that a user never had."""
-
-    def __init__(self, histories: Sequences, n_items: int) -> None:
-        """Bind who had what."""
-        owners = np.repeat(np.arange(len(histories), dtype=np.int64), histories.lengths)
-        self._n_items = n_items
-        self._known = np.unique(owners * n_items + histories.values)
-
-    def draw(self, users: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """One item per entry of `users`, in their shape; a user who had nearly all may get one that they had."""
-        drawn = rng.integers(self._n_items, size=users.shape)
-        for _ in range(_DRAWS):
-            pairs = users * self._n_items + drawn
-            places = np.minimum(np.searchsorted(self._known, pairs), len(self._known) - 1)
-            had = self._known[places] == pairs
-            if not had.any():
-                break
-            drawn[had] = rng.integers(self._n_items, size=int(had.sum()))
-        return drawn
-
-
 def last_window(histories: Sequences, near: int, far: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(n, near) and (n, far) int64: the near and far part before what comes next, for every history, empty ones too."""
     ends = histories.offsets[1:]
@@ -132,4 +107,4 @@ def last_window(histories: Sequences, near: int, far: int) -> tuple[NDArray[np.i
     return items[:, far:], items[:, :far]
 
 
-__all__ = ["UnseenItems", "WindowBatch", "Windows", "last_window"]
+__all__ = ["WindowBatch", "Windows", "last_window"]
