@@ -47,3 +47,9 @@ def prepared():
         return prepare_log(log, items, settings, start)
 
     return make
+
+
+@pytest.fixture
+def clicked() -> pa.Table:
+    """The table that `prepared` reads unless told otherwise."""
+    return clicks(range(40))

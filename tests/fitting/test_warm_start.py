@@ -6,8 +6,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from prismrec.errors import ConfigError  # noqa: E402
-from prismrec.fitting import FittedEncoder, fit  # noqa: E402
+from prismrec.fitting import FittedEncoder, fit, tuned_on_last_items  # noqa: E402
 from prismrec.fitting.warm_start import start_from, stored_whole  # noqa: E402
+from prismrec.inputs import read_tables  # noqa: E402
 from prismrec.models.algorithms import build_model  # noqa: E402
 from prismrec.pipeline import train_prepared  # noqa: E402
 from prismrec.retrieval.bundle import Bundle  # noqa: E402
@@ -103,6 +104,21 @@ def test_it_learns_on_from_there(settings, prepared, bundle):
     data = prepared(chosen, start=start)
     warm, cold = fit(data, chosen, start=start), fit(data, chosen)
     assert warm.log.epochs[0].losses["ranking"] < cold.log.epochs[0].losses["ranking"]
+
+
+def test_what_is_tuned_on_last_items_starts_afresh_for_the_bundle_learned_from_these(
+    settings, bundle, monkeypatch, clicked
+):
+    def refused(*asked):
+        raise AssertionError("the bundle has seen the answers")
+
+    start, chosen = bundle("mf"), settings("mf", "training.patience=1")
+    monkeypatch.setattr("prismrec.fitting.neural.start_from", refused)
+    log, items = read_tables(chosen, clicked)
+    found, metrics = tuned_on_last_items(log, items, chosen, start)
+    assert 1 <= found.training.epochs <= 2
+    assert found.training.patience == 0
+    assert metrics["validation_HR@10"] > 0
 
 
 @pytest.mark.parametrize(("algorithm", "there"), [("sasrec", "mf"), ("m2grl", "mf")])

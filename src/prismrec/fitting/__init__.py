@@ -106,7 +106,11 @@ def tuned_on_last_items(
 ) -> tuple[Settings, dict[str, float]]:
     """The settings with a query chosen on the last item of up to 2,000 users, by a model that never saw those items.
 
-    With early stopping also with the number of epochs after which that model was best.
+    With early stopping also with the number of epochs after which that model was best. It starts afresh where the model
+    of the bundle will start from `start`: that bundle has learned from these very items, as far as its log had them.
+
+    Args:
+        start: whose ids keep their index; of what it learned nothing is taken.
 
     The other arguments are those of `train` and `fit`.
 
@@ -117,9 +121,7 @@ def tuned_on_last_items(
     inner = next(next_item(log, SplitSettings(max_queries=TUNING_QUERIES, min_history=2, seed=settings.training.seed)))
     data = prepare_log(inner.train, items, settings, start)
     queries = queries_from(inner.queries, data.items, settings.evaluation.exclude_seen, data.users)
-    fitted, tuned = _fitted_and_tuned(
-        data, queries, settings, start, run_folder=run_folder, resume=resume, progress=progress
-    )
+    fitted, tuned = _fitted_and_tuned(data, queries, settings, run_folder=run_folder, resume=resume, progress=progress)
     metrics = validation_metrics(fitted.scorer(tuned.settings), queries, data, settings.evaluation)
     return settled(settings.model_copy(update={"query": tuned.settings}), fitted.log), metrics
 
@@ -128,16 +130,13 @@ def tuned_on(
     data: PreparedData,
     queries: Queries,
     settings: Settings,
-    start: Bundle | None = None,
     *,
     run_folder: Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
 ) -> Chosen:
     """Fit on data that lack the answers of `queries`, and choose settings on these."""
-    fitted, tuned = _fitted_and_tuned(
-        data, queries, settings, start, run_folder=run_folder, resume=resume, progress=progress
-    )
+    fitted, tuned = _fitted_and_tuned(data, queries, settings, run_folder=run_folder, resume=resume, progress=progress)
     return Chosen(settled(settings.model_copy(update={"query": tuned.settings}), fitted.log), tuned.score, fitted.log)
 
 
@@ -145,16 +144,13 @@ def _fitted_and_tuned(
     data: PreparedData,
     queries: Queries,
     settings: Settings,
-    start: Bundle | None,
     *,
     run_folder: Path | None,
     resume: bool,
     progress: Progress | None,
 ) -> tuple[AnyFitted, Tuned[QuerySettings]]:
     validation = queries if settings.training.patience else None
-    fitted = fit(
-        data, settings, start=start, validation=validation, run_folder=run_folder, resume=resume, progress=progress
-    )
+    fitted = fit(data, settings, validation=validation, run_folder=run_folder, resume=resume, progress=progress)
     return fitted, tune_query(fitted, queries, settings.query)
 
 
