@@ -223,6 +223,14 @@ def test_settings_say_which_implementation_several_processes_use():
     assert (crew.training.implementation, crew.sharding.processes) == ("torch", 1)
 
 
+def test_a_precision_that_m2grl_lacks_is_refused_alone_and_in_a_crew(data):
+    settings = settings_with("training.precision=bf16")
+    with pytest.raises(ConfigError, match=r"precision = 'bf16' is for models in torch; m2grl computes in fp32"):
+        fit(data, settings)
+    with pytest.raises(ConfigError, match="leave it out"):
+        for_crew(settings, 2)
+
+
 def test_a_share_of_prepared_data_is_that_of_the_data_themselves(data, tmp_path):
     save_prepared(data, tmp_path / "prepared")
     assert identity_of_prepared(tmp_path / "prepared") == fingerprint_of(data)

@@ -51,7 +51,8 @@ def test_beside_m2grl_a_model_in_torch_follows_rivals_and_asks_for_itself(name):
 
 
 def test_beside_a_model_in_torch_m2grl_has_its_defaults():
-    start = build_settings({"algorithm": "mf", "training": {"epochs": 7, "seed": 5}, "query": {"recency_decay": 0.5}})
+    training = {"epochs": 7, "seed": 5, "precision": "bf16"}
+    start = build_settings({"algorithm": "mf", "training": training, "query": {"recency_decay": 0.5}})
     changed = varied(start, VARIANTS["m2grl"])
     assert changed.training == TrainingSettings(seed=5)
     assert changed.query == QuerySettings()

@@ -24,7 +24,7 @@ from prismrec.training.log import TrainingLog
 from prismrec.training.loop import TrainingSettings
 from prismrec.training.progress import Progress, QuietProgress
 
-_OF_KIND = ("epochs", "learning_rate", "patience", "validate_every")
+_OF_KIND = ("epochs", "learning_rate", "patience", "precision", "validate_every")
 """Settings of training that mean something else for M2GRL than for models in torch."""
 
 

@@ -40,6 +40,7 @@ def fit_m2grl(
     Arguments and errors are those of `fitting.fit`.
     """
     progress = progress or QuietProgress()
+    _check_precision(settings)
     settings = as_run(settings)
     if start is not None and start.contents.encoder is not None:
         raise ConfigError(
@@ -96,10 +97,23 @@ def as_run(settings: Settings) -> Settings:
 
 
 def for_crew(settings: Settings, n_processes: int) -> Settings:
-    """The settings of a crew of so many processes, whatever they say of that: torchrun was told how many."""
+    """The settings of a crew of so many processes, whatever they say of that: torchrun was told how many.
+
+    Raises:
+        ConfigError: early stopping in several processes, or a precision that M2GRL lacks.
+    """
+    _check_precision(settings)
     sharding = settings.sharding.model_copy(update={"processes": n_processes})
     training = settings.training.model_copy(update={"implementation": "torch"})
     return as_run(settings.model_copy(update={"sharding": sharding, "training": training}))
+
+
+def _check_precision(settings: Settings) -> None:
+    if settings.training.precision != "fp32":
+        raise ConfigError(
+            f"training.precision = {settings.training.precision!r} is for models in torch; m2grl computes in fp32: "
+            "leave it out"
+        )
 
 
 def run_identity(settings: Settings, data_fingerprint: str, start: Bundle | None) -> dict[str, str]:
