@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from prismrec.data.prepared import PreparedData
 from prismrec.graphs.subgraphs import SubgraphSettings
 from prismrec.models.algorithms import open_encoder
 from prismrec.models.heterogeneous.configs import HGTConfig
-from prismrec.models.heterogeneous.hgt import HGT
+from prismrec.models.heterogeneous.hgt import HGT, convolved, layer_name
 from prismrec.models.neural.trainable import TorchTraining
 
 SMALL = {
@@ -40,7 +41,7 @@ def slow(layer, vectors: dict, edges: dict, target: str, t: int) -> np.ndarray:
     d = dim // n_heads
 
     def parts(node_type: str, node: int) -> list[np.ndarray]:
-        weight, bias = layer.kqv_lin.lins[node_type].weight, layer.kqv_lin.lins[node_type].bias
+        weight, bias = layer.kqv_lin.lins[layer_name(node_type)].weight, layer.kqv_lin.lins[layer_name(node_type)].bias
         made = (weight @ vectors[node_type][node] + bias).numpy()
         return [made[i * dim : (i + 1) * dim] for i in range(3)]
 
@@ -48,21 +49,22 @@ def slow(layer, vectors: dict, edges: dict, target: str, t: int) -> np.ndarray:
     for head in range(n_heads):
         own = slice(head * d, (head + 1) * d)
         query, scores, messages = parts(target, t)[1][own], [], []
-        for number, key in enumerate(layer.edge_types):
+        for number, key in enumerate(edges):
+            assert layer.edge_types[number] == (layer_name(key[0]), key[1], layer_name(key[2]))
             if key[2] != target:
                 continue
             for s, to in edges[key].T.tolist():
                 if to == t:
                     k, _, v = parts(key[0], s)
                     place = head * n_relations + number
-                    prior = float(layer.p_rel["__".join(key)][0, head])
+                    prior = float(layer.p_rel["__".join(layer.edge_types[number])][0, head])
                     scores.append(k[own] @ layer.k_rel.weight[place].numpy() @ query * prior / math.sqrt(d))
                     messages.append(v[own] @ layer.v_rel.weight[place].numpy())
         weights = np.exp(np.array(scores) - max(scores))
         heard.append((weights / weights.sum()) @ np.array(messages))
     activated = torch.nn.functional.gelu(torch.from_numpy(np.concatenate(heard)))
-    linear = layer.out_lin.lins[target]
-    share = 1 / (1 + math.exp(-float(layer.skip[target])))
+    linear = layer.out_lin.lins[layer_name(target)]
+    share = 1 / (1 + math.exp(-float(layer.skip[layer_name(target)])))
     updated = share * (linear.weight @ activated + linear.bias) + (1 - share) * vectors[target][t]
     return np.asarray(updated)
 
@@ -79,11 +81,19 @@ def test_layer_of_the_library_is_the_papers(two_tastes):
     }
     edges = {key: torch.from_numpy(np.stack([own.sources, own.targets])) for key, own in sub.messages.items()}
     layer = model.network.layers[0].double()
-    made = layer(vectors, edges)
+    made = convolved(layer, vectors, edges)
     for name in ("user", "item", "genre"):
         heard = {int(t) for key, own in sub.messages.items() if key[2] == name for t in own.targets}
         for t in sorted(heard)[:6]:
             np.testing.assert_allclose(made[name][t].detach().numpy(), slow(layer, vectors, edges, name, t), rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["type", "items", "training"])
+def test_views_may_have_the_names_of_what_modules_have(two_tastes, name):
+    data = two_tastes()
+    model = model_of(replace(data, views={name: data.views["genre"]}))
+    trained(model, 2)
+    assert model.table().target.shape == (len(data.items), 4)
 
 
 @pytest.mark.parametrize("sampling", ["dense", "random"])

@@ -38,13 +38,27 @@ with warnings.catch_warnings():  # of what torch deprecates, while the library i
     from torch_geometric.nn import HGTConv
 
 
+def layer_name(node_type: str) -> str:
+    """What the library calls a node type: views have any name, and `type` or `items` are names of torch's own."""
+    return f"of__{node_type}"
+
+
+def convolved(layer: nn.Module, vectors: Vectors, edges: Mapping[RelationKey, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """(n, dim) of each type after one layer; a type that no relation leads to stays as it is."""
+    named = {(layer_name(key[0]), key[1], layer_name(key[2])): pairs for key, pairs in edges.items()}
+    made = layer({layer_name(name): own for name, own in vectors.items()}, named)
+    return {name: made.get(layer_name(name), own) for name, own in vectors.items()}
+
+
 class HGTNetwork(nn.Module):
     """All that is learned."""
 
     def __init__(self, config: HGTConfig, graph: HeteroGraph, seed: int) -> None:
         """Fresh weights for the node types and relations of a graph."""
         super().__init__()
-        dim, metadata = config.embedding_dim, (list(graph.types), [relation.key for relation in graph.relations])
+        dim, keys = config.embedding_dim, [relation.key for relation in graph.relations]
+        names = [(layer_name(source), name, layer_name(target)) for source, name, target in keys]
+        metadata = ([layer_name(name) for name in graph.types], names)
         self.vectors = NodeVectors(graph.n_nodes, dim, torch.Generator().manual_seed(seed))
         with torch.random.fork_rng(devices=[]):  # the library draws from torch's one generator
             torch.manual_seed(seed)
@@ -54,7 +68,7 @@ class HGTNetwork(nn.Module):
         """Of each type's nodes the vectors after the last layer, (n, dim)."""
         now: dict[str, torch.Tensor] = self.vectors(nodes)
         for layer in self.layers:
-            now = {**now, **layer(now, edges)}
+            now = convolved(layer, now, edges)
         return now
 
 
@@ -120,8 +134,7 @@ class HGT:
             edges = {key: _edge_index(own, block.begin, self._device) for key, own in block.edges.items()}
             if not edges:
                 return vectors[block.node_type][block.begin : block.end]
-            updated: torch.Tensor = layer(vectors, edges)[block.node_type][block.begin : block.end]
-            return updated
+            return convolved(layer, vectors, edges)[block.node_type][block.begin : block.end]
 
         return update
 
@@ -132,4 +145,4 @@ def _edge_index(edges: Edges, first_target: int, device: str) -> torch.Tensor:
     return pairs.to(device)
 
 
-__all__ = ["HGT", "HGTNetwork"]
+__all__ = ["HGT", "HGTNetwork", "convolved", "layer_name"]
