@@ -2,10 +2,12 @@
 
 import os
 import resource
+import subprocess
+import sys
 
 import pytest
 
-from prismrec.resources import Memory, disk_of, free_device_memory, free_memory, read_resources
+from prismrec.resources import Memory, available_cores, disk_of, free_device_memory, free_memory, read_resources
 
 MEMINFO = "MemTotal: 100 kB\nMemAvailable: 60 kB\nCommitLimit: 90 kB\nCommitted_AS: 20 kB\nHugePages_Total: 0\n"
 
@@ -132,3 +134,10 @@ def test_without_torch_or_gpu_device_memory_is_not_known():
     free = free_device_memory()
     assert (free is not None) == torch.cuda.is_available()
     assert free is None or free > 0
+
+
+def test_cores_are_those_that_the_process_may_use():
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); "
+    code += "from prismrec.resources import available_cores; print(available_cores())"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert (shown.strip(), available_cores()) == ("1", len(os.sched_getaffinity(0)))

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -34,6 +33,7 @@ from prismrec.models.m2grl.model import M2GRL
 from prismrec.models.m2grl.stored import StoredM2GRL
 from prismrec.models.m2grl.tables import SIDES
 from prismrec.preflight import require, training_needs
+from prismrec.resources import available_cores
 from prismrec.retrieval.bundle import Bundle
 from prismrec.settings import Settings
 from prismrec.training.checkpoints import RunFolder, bytes_of_checkpoint
@@ -117,8 +117,7 @@ def train_in_processes(
     job_folder.mkdir(parents=True)
     job.write(job_folder)
     sharding = job.settings.sharding
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    threads = max(1, (job.settings.training.threads or cores) // sharding.processes)
+    threads = max(1, (job.settings.training.threads or available_cores()) // sharding.processes)
     try:
         outcomes = launch(
             job_folder, "prismrec.worker", sharding.processes, sharding.restarts, threads, Replay(progress).hear

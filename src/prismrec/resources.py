@@ -6,6 +6,7 @@ None, which means: not known.
 
 from __future__ import annotations
 
+import os
 import resource
 import shutil
 from collections.abc import Iterator, Mapping
@@ -162,4 +163,18 @@ def _lines(path: Path) -> list[str]:
         return []  # another system, or not allowed to look: not known
 
 
-__all__ = ["Disk", "Memory", "Resources", "disk_of", "free_device_memory", "free_memory", "read_resources"]
+def available_cores() -> int:
+    """How many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+__all__ = [
+    "Disk",
+    "Memory",
+    "Resources",
+    "available_cores",
+    "disk_of",
+    "free_device_memory",
+    "free_memory",
+    "read_resources",
+]

@@ -6,6 +6,7 @@ import pytest
 
 from prismrec import contenders
 from prismrec.contenders import run
+from prismrec.contenders.kept import code_digest
 from prismrec.data.bundled import bundled_paths
 from prismrec.errors import ArtifactError
 from prismrec.evaluation.tables import to_json
@@ -72,6 +73,25 @@ def test_other_settings_are_other_results(tables, tmp_path_factory, override, ke
     folder = tmp_path_factory.getbasetemp() / "kept-by-all"
     compared(tables, folder)
     assert compared(tables, folder, override)[1] == kept
+
+
+def test_other_code_is_told_from_this_by_any_file(tmp_path):
+    def written(name, **files):
+        for path, text in files.items():
+            (tmp_path / name / path).mkdir(parents=True)
+            (tmp_path / name / path / "code.py").write_text(text)
+        return code_digest(tmp_path / name)
+
+    one = written("one", models="a = 1", data="b = 2")
+    assert one == written("same", data="b = 2", models="a = 1")
+    assert one != written("changed", models="a = 1", data="b = 3")
+    assert one != written("moved", model="a = 1", data="b = 2")
+
+
+def test_what_other_code_measured_is_measured_again(tables, tmp_path, monkeypatch):
+    compared(tables, tmp_path / "kept", names=("popularity",))
+    monkeypatch.setattr("prismrec.contenders.kept.code_digest", lambda: "other")
+    assert compared(tables, tmp_path / "kept", names=("popularity",))[1] == []
 
 
 def test_damaged_file_is_told_and_not_passed_over(tables, tmp_path):

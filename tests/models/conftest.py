@@ -26,6 +26,13 @@ _NODES = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def torch_on_one_thread() -> None:
+    """Models this small lose time to threads, and workers that run side by side lose more."""
+    torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
+
+
 @pytest.fixture(scope="session")
 def planted() -> Callable[..., PreparedData]:
     """`planted(views, cycle=True)`: sessions of eight items and these of the views category, shop and tags.

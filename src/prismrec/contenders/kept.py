@@ -1,16 +1,17 @@
 """What was measured before: a long comparison that ends early loses one contender, not all of them.
 
 Each contender and fold has a file of its own, under a name that changes with all that it depends on: its settings, the
-data it learned from, the queries it was asked.
+data it learned from, the queries it was asked, and the code of PrismRec.
 """
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
-from prismrec import __version__
+import prismrec
 from prismrec.contenders.arena import Arena, FoldTrial, Learned, Side, varied
 from prismrec.contenders.table import M2GRL, VARIANTS
 from prismrec.evaluation.protocols import Results
@@ -27,7 +28,7 @@ class KeptResults:
         """Bind the folder; it is made when something is kept."""
         self._folder = folder
         self._settings = arena.settings
-        self._asked = {"version": __version__, **_sides(arena)}
+        self._asked = {"code": code_digest(), **_sides(arena)}
 
     def find(self, name: str) -> tuple[Results, FoldTrial] | None:
         """What was kept of a contender under these very settings; None where nothing was.
@@ -50,6 +51,16 @@ class KeptResults:
     def _path(self, name: str) -> Path:
         identity = {**self._asked, **_identity(name, self._settings)}
         return self._folder / f"{name}-{fingerprint(identity)[:16]}.parquet"
+
+
+@cache
+def code_digest(package: Path = Path(prismrec.__file__).parent) -> str:
+    """A digest of every Python file of a package: when any of them changes, everything is measured again."""
+    digest = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        digest.update(path.relative_to(package).as_posix().encode())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def _identity(name: str, settings: Settings) -> dict[str, str]:
@@ -79,4 +90,4 @@ def _queries_digest(side: Side) -> str:
     return digest.hexdigest()
 
 
-__all__ = ["KeptResults"]
+__all__ = ["KeptResults", "code_digest"]

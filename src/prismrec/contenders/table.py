@@ -34,7 +34,7 @@ _NEURAL_VARIANTS: Mapping[str, tuple[NeuralName, Mapping[str, Any]]] = {
     "sasrec_bce": ("sasrec", {"loss": "bce"}),
     "ma_gnn_bpr": ("ma_gnn", {"loss": "bpr"}),
     "ma_gnn_short": ("ma_gnn", {"parts.interests": "short"}),
-    "ma_gnn_long": ("ma_gnn", {"parts.interests": "long"}),
+    "ma_gnn_long": ("ma_gnn", {"parts.interests": "long", "parts.bilinear": False}),
     "ma_gnn_no_memory": ("ma_gnn", {"parts.memory": False}),
     "ma_gnn_no_gate": ("ma_gnn", {"parts.gate": False}),
     "ma_gnn_no_bilinear": ("ma_gnn", {"parts.bilinear": False}),

@@ -14,6 +14,7 @@ from prismrec.fitting.fitted import FittedEncoder
 from prismrec.fitting.validation import validation_score
 from prismrec.fitting.warm_start import start_from
 from prismrec.models.algorithms import NeuralName, build_model
+from prismrec.resources import available_cores
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.encoded import check_encoded, encoded_query
@@ -128,7 +129,7 @@ def _torch_session(training: TrainingSettings) -> Iterator[None]:
     if training.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError('training.device = "cuda", but torch finds no CUDA device: check the driver, or use the cpu')
     threads, deterministic = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(1 if training.deterministic else training.threads or threads)
+    torch.set_num_threads(1 if training.deterministic else training.threads or available_cores())
     torch.use_deterministic_algorithms(training.deterministic or deterministic)
     try:
         yield

@@ -22,7 +22,7 @@ RECENCY_DECAYS = (0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
 HISTORY_LENGTHS = (10, 30, 100, 300)
 REPEAT_WEIGHTS = (-8.0, -4.0, -2.0, -1.0, 0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
 
-ENCODER_PRIORS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
+ENCODER_PRIORS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2)
 """Weights of the popularity prior that an encoder is tried with: it has learned from clicks, popularity included."""
 
 
