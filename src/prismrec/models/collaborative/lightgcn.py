@@ -45,6 +45,7 @@ from prismrec.models.collaborative.interactions import InteractionBatches
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
 from prismrec.models.neural.contract import Objective
 from prismrec.models.neural.losses import bpr, sampled_softmax
+from prismrec.models.neural.made_once import MadeOnce
 from prismrec.models.user_vectors import UserVectors
 
 _DRAWN = 1
@@ -82,6 +83,7 @@ class LightGCN:
         self._batches = InteractionBatches(data, config.batch_size, seed)
         self.network = LightGCNNetwork(len(data.users), len(data.items), config.embedding_dim, generator).to(device)
         self._seed, self._device = seed, device
+        self._served = MadeOnce(self.network, self._made)
 
     @property
     def learning_rate(self) -> float:
@@ -127,22 +129,21 @@ class LightGCN:
 
     def table(self) -> EmbeddingTable:
         """Item vectors after propagation, on both sides."""
-        items = self._served()[1]
+        items = self._served.get()[1]
         return EmbeddingTable(items, items)
 
     def encoder(self) -> UserVectors:
         """Users by their vectors after propagation, unknown ones by what propagation makes of their items."""
-        users, _, said = self._served()
+        users, _, said = self._served.get()
         return UserVectors(users, said)
 
-    def _served(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    def _made(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """The vectors of users, those of items, and what an item says of a user who is unknown."""
-        with torch.inference_mode():
-            layers = self.network(self._graph, self._config.n_layers)
-            users, items = self._graph.split(sum(layers) / len(layers))
-            if self._config.loss == "sampled_softmax":  # whose scores are cosines
-                users, items = F.normalize(users), F.normalize(items)
-            said = self._graph.split(sum(layers[:-1]) / len(layers))[1].cpu().numpy()
+        layers = self.network(self._graph, self._config.n_layers)
+        users, items = self._graph.split(sum(layers) / len(layers))
+        if self._config.loss == "sampled_softmax":  # whose scores are cosines
+            users, items = F.normalize(users), F.normalize(items)
+        said = self._graph.split(sum(layers[:-1]) / len(layers))[1].cpu().numpy()
         of_users, of_items = np.split(self._graph.degrees, [self._graph.n_users])
         scale = np.sqrt(of_users.mean() / np.maximum(of_items, 1)).astype(np.float32)
         return users.cpu().numpy(), items.cpu().numpy(), said * scale[:, None]

@@ -24,6 +24,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import nn
 
 from prismrec.data.prepared import PreparedData
@@ -33,6 +34,7 @@ from prismrec.models.collaborative.interactions import InteractionBatches
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
 from prismrec.models.neural.contract import Objective
 from prismrec.models.neural.losses import bpr
+from prismrec.models.neural.made_once import MadeOnce
 from prismrec.models.user_vectors import UserVectors
 
 _SLOPE = 0.2
@@ -103,6 +105,7 @@ class NGCF:
         generator = torch.Generator().manual_seed(seed)
         self.network = NGCFNetwork(config, len(data.users), len(data.items), generator).to(device)
         self._device = device
+        self._served = MadeOnce(self.network, self._made)
 
     @property
     def learning_rate(self) -> float:
@@ -131,25 +134,23 @@ class NGCF:
 
     def table(self) -> EmbeddingTable:
         """e* of the items, on both sides."""
-        items = self._served()[1].cpu().numpy()
+        items = self._served.get()[1]
         return EmbeddingTable(items, items)
 
     def encoder(self) -> UserVectors:
         """Users by e*, unknown ones by the mean of their items'."""
-        users, items = self._served()
-        return UserVectors(users.cpu().numpy(), items.cpu().numpy())
+        return UserVectors(*self._served.get())
 
     def stored(self) -> StoredEncoder:
         """The encoder's two tables."""
         return self.encoder().stored("ngcf")
 
-    def _served(self) -> tuple[torch.Tensor, torch.Tensor]:
+    def _made(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """e* of users and of items without dropout."""
         self.network.eval()
-        with torch.inference_mode():
-            served = self._graph.split(self.network(self._graph))
+        users, items = self._graph.split(self.network(self._graph))
         self.network.train()
-        return served
+        return users.cpu().numpy(), items.cpu().numpy()
 
 
 __all__ = ["NGCF"]

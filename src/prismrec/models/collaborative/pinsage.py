@@ -40,6 +40,7 @@ from prismrec.models.collaborative.interactions import InteractionBatches
 from prismrec.models.collaborative.visits import Visited, Walks, important_neighbours, related_items
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
 from prismrec.models.neural.contract import Objective
+from prismrec.models.neural.made_once import MadeOnce
 from prismrec.models.neural.threads import threads_kept
 from prismrec.models.user_vectors import UserVectors
 
@@ -194,6 +195,7 @@ class PinSage:
         self._n_users, self._n_items = len(data.users), len(data.items)
         self._config, self._seed, self._device = config, seed, device
         self.network = PinSageNetwork(config, data, torch.Generator().manual_seed(seed)).to(device)
+        self._served = MadeOnce(self.network, self._made)
 
     @property
     def learning_rate(self) -> float:
@@ -257,25 +259,24 @@ class PinSage:
 
     def table(self) -> EmbeddingTable:
         """z of the items, on both sides."""
-        items = self._served()[1]
+        items = self._served.get()[1]
         return EmbeddingTable(items, items)
 
     def encoder(self) -> UserVectors:
         """Users by z, unknown ones by the mean of their items'."""
-        return UserVectors(*self._served())
+        return UserVectors(*self._served.get())
 
     def stored(self) -> StoredEncoder:
         """The encoder's two tables."""
         return self.encoder().stored("pinsage")
 
-    def _served(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _made(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """z of the users and of the items: layer by layer, each node once."""
-        with torch.inference_mode():
-            vectors = self._first(np.arange(self._n_users + self._n_items))
-            for layer in self.network.layers:
-                messages = layer.messages(vectors)
-                vectors = torch.cat([layer.updated(vectors, messages, level) for level in self._near.blocks()])
-            z = self.network.last(vectors).cpu().numpy()
+        vectors = self._first(np.arange(self._n_users + self._n_items))
+        for layer in self.network.layers:
+            messages = layer.messages(vectors)
+            vectors = torch.cat([layer.updated(vectors, messages, level) for level in self._near.blocks()])
+        z = self.network.last(vectors).cpu().numpy()
         return z[: self._n_users], z[self._n_users :]
 
 

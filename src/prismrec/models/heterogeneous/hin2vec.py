@@ -40,6 +40,7 @@ from prismrec.graphs.typed_walks import TypedWalks
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
 from prismrec.models.heterogeneous.configs import HIN2VecConfig
 from prismrec.models.heterogeneous.node_vectors import ByType
+from prismrec.models.neural.arrays import copied
 from prismrec.models.neural.contract import Objective
 from prismrec.models.user_vectors import UserVectors
 
@@ -150,13 +151,11 @@ class HIN2Vec:
         return self.encoder().stored("hin2vec")
 
     def _vectors(self, node_type: str) -> NDArray[np.float32]:
-        vectors: NDArray[np.float32] = self.network.own[node_type].detach().cpu().numpy().copy()
-        return vectors
+        return copied(self.network.own[node_type])
 
     def _gate(self, path: int) -> NDArray[np.float32]:
         """(D,): f of a path."""
-        gate: NDArray[np.float32] = torch.sigmoid(self.network.paths[path]).detach().cpu().numpy()
-        return gate
+        return copied(torch.sigmoid(self.network.paths[path]))
 
 
 def _types(graph: HeteroGraph) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -21,6 +21,7 @@ from prismrec.data.schema import ITEM_VIEW, USERS
 from prismrec.graphs.heterogeneous import HeteroGraph
 from prismrec.graphs.subgraphs import Block, blocks
 from prismrec.models.contract import EmbeddingTable
+from prismrec.models.neural.made_once import MadeOnce
 from prismrec.models.user_vectors import UserVectors
 
 Vectors = Mapping[str, torch.Tensor]
@@ -96,20 +97,16 @@ class WholeGraphVectors:
 
     def __init__(self, network: nn.Module, make: Callable[[], Vectors]) -> None:
         """Bind the network and how its vectors are made."""
-        self._network = network
         self._make = make
-        self._state: tuple[int, ...] = ()
-        self._vectors: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
+        self._once = MadeOnce(network, self._made)
 
     def users_and_items(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(n_users, dim) and (n_items, dim) float32."""
-        state = tuple(parameter._version for parameter in self._network.parameters())  # counts changes in place
-        if self._vectors is None or self._state != state:
-            with torch.inference_mode():
-                made = self._make()
-                users, items = (made[name].cpu().numpy() for name in (USERS, ITEM_VIEW))
-            self._state, self._vectors = state, (users, items)
-        return self._vectors
+        return self._once.get()
+
+    def _made(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        made = self._make()
+        return made[USERS].cpu().numpy(), made[ITEM_VIEW].cpu().numpy()
 
     def table(self) -> EmbeddingTable:
         """Item vectors; sources are targets."""

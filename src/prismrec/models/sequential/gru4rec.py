@@ -36,6 +36,7 @@ from torch import nn
 from prismrec.data.prepared import PreparedData
 from prismrec.data.sequences import Sequences
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
+from prismrec.models.neural.arrays import arrays_of, copied, fill
 from prismrec.models.neural.contract import Objective
 from prismrec.models.sequential.configs import GRU4RecConfig
 from prismrec.models.sequential.next_item import NextItemLoss, at_places, last_vectors
@@ -82,7 +83,7 @@ class GRU4RecEncoder:
         """From what `GRU4Rec.stored` gave."""
         settings = GRU4RecConfig.model_validate(config)
         network = GRU4RecNetwork(len(arrays["items"]), settings)
-        network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
+        fill(network, arrays)
         return cls(network, settings)
 
     def encode(self, histories: Sequences, users: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -133,7 +134,7 @@ class GRU4Rec:
 
     def table(self) -> EmbeddingTable:
         """The one table of items, on both sides."""
-        items: NDArray[np.float32] = self.network.items.detach().cpu().numpy().copy()
+        items = copied(self.network.items)
         return EmbeddingTable(items, items)
 
     def encoder(self) -> GRU4RecEncoder:
@@ -143,7 +144,7 @@ class GRU4Rec:
 
     def stored(self) -> StoredEncoder:
         """The settings of the network and all its parameters."""
-        arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in self.network.state_dict().items()}
+        arrays = arrays_of(self.network)
         return StoredEncoder("gru4rec", self._config.model_dump(mode="json"), arrays, knows_users=False)
 
 

@@ -40,6 +40,7 @@ from prismrec.data.prepared import PreparedData
 from prismrec.data.schema import UNKNOWN
 from prismrec.data.sequences import Sequences
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
+from prismrec.models.neural.arrays import arrays_of, fill
 from prismrec.models.neural.contract import Objective
 from prismrec.models.neural.losses import bpr
 from prismrec.models.neural.unseen import UnseenItems
@@ -109,7 +110,7 @@ class HGNEncoder:
         """From what `HGN.stored` gave."""
         settings = HGNConfig.model_validate(config)
         network = HGNNetwork(len(arrays["users"]), len(arrays["sources"]), settings)
-        network.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in arrays.items()})
+        fill(network, arrays)
         return cls(network, settings)
 
     def encode(self, histories: Sequences, users: NDArray[np.int64]) -> NDArray[np.float32]:
@@ -206,7 +207,7 @@ class HGN:
 
     def stored(self) -> StoredEncoder:
         """The settings of the network and all its parameters."""
-        arrays = {name: tensor.detach().cpu().numpy().copy() for name, tensor in self.network.state_dict().items()}
+        arrays = arrays_of(self.network)
         return StoredEncoder("hgn", self._config.model_dump(mode="json"), arrays, knows_users=True)
 
 

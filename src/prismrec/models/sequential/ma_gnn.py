@@ -50,6 +50,7 @@ from prismrec.data.sequences import Sequences
 from prismrec.graphs.item_graph import item_graph
 from prismrec.graphs.views import ViewGraph
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
+from prismrec.models.neural.arrays import copied
 from prismrec.models.neural.contract import Objective
 from prismrec.models.neural.losses import bpr, full_softmax, sampled_softmax
 from prismrec.models.neural.threads import threads_kept
@@ -285,11 +286,11 @@ class MAGNN:
         """What an item of S_u adds by equation (7), E W_r, and the q_j that it meets."""
         with torch.inference_mode():
             sources = self.network.items @ self.network.bilinear if self._config.parts.bilinear else self.network.items
-            return EmbeddingTable(_array(sources), _array(self.network.targets))
+            return EmbeddingTable(copied(sources), copied(self.network.targets))
 
     def stored(self) -> StoredEncoder:
         """The network without its targets and its graph: h_i of all items is in a table."""
-        arrays = {name: _array(value) for name, value in self.network.state_dict().items() if name != "targets"}
+        arrays = {name: copied(value) for name, value in self.network.state_dict().items() if name != "targets"}
         return StoredEncoder("ma_gnn", self._config.model_dump(mode="json"), {**arrays, "hidden": self._hidden()}, True)
 
     def encoder(self) -> MAGNNEncoder:
@@ -300,7 +301,7 @@ class MAGNN:
     def _hidden(self) -> NDArray[np.float32]:
         with torch.inference_mode():
             parts = torch.arange(self._n_items, device=self._device).split(65536)
-            return np.concatenate([_array(self.network.hidden(part, self._neighbours)) for part in parts])
+            return np.concatenate([copied(self.network.hidden(part, self._neighbours)) for part in parts])
 
 
 class MAGNNEncoder:
@@ -349,10 +350,6 @@ class MAGNNEncoder:
                 p_u = torch.where((known >= 0)[:, None], self._network.users[known.clamp(min=0)], self._mean_user)
                 near_items, far_items = last_window(histories.slice(part.start, part.stop), near, far)
                 yield part, p_u, torch.from_numpy(near_items), torch.from_numpy(far_items)
-
-
-def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
-    return np.array(tensor.detach().float().cpu().numpy())  # a copy: training goes on in the tensor
 
 
 __all__ = ["MAGNN", "MAGNNEncoder", "MAGNNNetwork", "Neighbours", "sinusoids"]
