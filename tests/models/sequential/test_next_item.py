@@ -43,18 +43,6 @@ def test_sampled_softmax_comes_near_that_of_the_catalogue_with_many_negatives(da
     assert sampled.item() == pytest.approx(full.item(), rel=0.01)
 
 
-def test_sampled_negatives_are_drawn_by_their_counts_and_those_never_met_too(data, batch, monkeypatch):
-    drawn = []
-    module = "prismrec.models.sequential.next_item.sampled_softmax"
-    monkeypatch.setattr(module, lambda q, t, p, negatives, expected: drawn.append((negatives, expected)))
-    NextItemLoss(data, "sampled_softmax", 100_000, seed=0).value(VECTORS, TARGETS, batch, 0, 0)
-    ((negatives, expected),) = drawn
-    weights = np.array([2, 3, 3, 2, 1]) ** 0.75
-    shares = weights / weights.sum()
-    np.testing.assert_allclose(np.bincount(negatives) / 100_000, shares, atol=0.01)
-    np.testing.assert_allclose(expected.numpy(), np.log(100_000 * shares)[negatives], rtol=1e-5)
-
-
 def test_bce_has_one_negative_per_place_that_its_user_never_had(data, batch):
     value = NextItemLoss(data, "bce", 1, seed=0).value(VECTORS, TARGETS, batch, 0, 0)
     scores = VECTORS @ TARGETS.T  # user 0 had all items but 4

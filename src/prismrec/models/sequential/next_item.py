@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 
 from prismrec.data.prepared import PreparedData
 from prismrec.data.sequences import Sequences
-from prismrec.graphs.negatives import popularity_weights
 from prismrec.models.neural.losses import full_softmax, sampled_softmax
+from prismrec.models.neural.popular import PopularItems
 from prismrec.models.neural.unseen import UnseenItems
 from prismrec.models.sequential.configs import LossName
 from prismrec.models.sequential.pieces import PieceBatch, latest_batches
 
-_POWER = 0.75
 _PLACES_AT_ONCE = 2**15
 
 
@@ -35,11 +34,8 @@ class NextItemLoss:
     def __init__(self, data: PreparedData, loss: LossName, n_negatives: int, seed: int) -> None:
         """Bind the counts of the items, and who had what."""
         self._loss = loss
-        self._n_negatives = n_negatives
         self._seed = seed
-        weights = popularity_weights(data.items.counts + 1, _POWER)  # items never clicked are told apart too
-        self._shares = np.cumsum(weights / weights.sum())
-        self._log_expected = torch.from_numpy(np.log(n_negatives * weights / weights.sum()).astype(np.float32))
+        self._popular = PopularItems(data.items.counts, n_negatives)
         self._unseen = UnseenItems(data.histories, len(data.items)) if loss == "bce" else None
 
     def value(
@@ -61,10 +57,7 @@ class NextItemLoss:
         if self._unseen is not None:
             others = torch.from_numpy(self._unseen.draw(batch.users, rng)).to(device)
             return _bce(vectors, F.embedding(positives, targets), F.embedding(others, targets))
-        drawn = np.searchsorted(self._shares, rng.random(self._n_negatives))
-        negatives = torch.from_numpy(np.minimum(drawn, len(self._shares) - 1))
-        expected = self._log_expected[negatives].to(device)
-        return sampled_softmax(vectors, targets, positives, negatives.to(device), expected)
+        return sampled_softmax(vectors, targets, positives, *self._popular.draw(rng, device))
 
 
 def last_vectors(
