@@ -60,6 +60,20 @@ def test_ablations_are_compared_with_the_whole_model(answer, shop, monkeypatch):
     assert document["models"]["no_alignment"]["figures"]["all"]["HR@50"]["reference"] == "m2grl"
 
 
+def test_models_are_compared_with_whom_the_user_names(answer, shop):
+    document = answer("evaluate", shop, "--models", "popularity,item_knn", "--against", "item_knn", *FAST)
+    figures = {name: model["figures"]["all"]["HR@50"] for name, model in document["models"].items()}
+    assert {name: figure["reference"] for name, figure in figures.items()} == dict.fromkeys(figures, "item_knn")
+    assert figures["item_knn"]["difference"] is None
+    assert figures["popularity"]["difference"] is not None
+
+
+def test_whom_to_compare_with_must_be_compared(prismrec, shop):
+    result = prismrec("evaluate", shop, "--models", "popularity", "--against", "ease,item_knn", *FAST)
+    assert result.exit_code == 2
+    assert "is not compared here: ease, item_knn" in " ".join(result.stderr.split())
+
+
 def test_a_model_without_ablations_says_so(prismrec, shop):
     result = prismrec("evaluate", shop, "--ablations", "--set", "algorithm=mf", *FAST)
     assert result.exit_code == 1

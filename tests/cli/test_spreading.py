@@ -67,7 +67,9 @@ def test_levels_are_numbers():
         levels_of("much")
 
 
-@pytest.mark.parametrize("others", [["--models", "ease"], ["--ablations"], ["--metrics", "HR@10"]])
+@pytest.mark.parametrize(
+    "others", [["--models", "ease"], ["--ablations"], ["--metrics", "HR@10"], ["--against", "ease"]]
+)
 def test_diversity_stands_alone(prismrec, shop, others):
     assert prismrec("evaluate", shop, "--diversity", *others).exit_code == 2
 

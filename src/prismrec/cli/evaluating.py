@@ -32,6 +32,12 @@ def evaluate(
             "--ablations", help="Compare the model of `algorithm` with itself, one part taken away at a time."
         ),
     ] = False,
+    against: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,NAME,...", help="Compare with the best of these, not with the best simple baseline."
+        ),
+    ] = "",
     diversity: Annotated[
         bool, typer.Option("--diversity", help="Measure what spreading M2GRL's lists over the views gives and costs.")
     ] = False,
@@ -59,8 +65,9 @@ def evaluate(
     """Compare models on your data: each tuned on validation data, then measured once on held-out clicks.
 
     Prints a table for all targets and one for rare ones, with bootstrap intervals and p-values against the best simple
-    baseline (with --ablations: against the whole model). What is held out is `split.protocol` in the settings; under
-    cold_item, items instead of clicks, with contenders of its own and one table among them, one in the whole catalogue.
+    baseline (with --ablations the whole model, with --against the best of others). What is held out is
+    `split.protocol` in the settings; under cold_item, items instead of clicks, with contenders of its own and one table
+    among them, one in the whole catalogue.
 
     With --diversity: M2GRL's lists by score beside re-ranked ones, each control turned up on validation data for as
     long as it costs at most 5 % of HR@50.
@@ -72,7 +79,7 @@ def evaluate(
 
     if models and ablations:
         raise typer.BadParameter("choose the models, or the ablations", param_hint="--models / --ablations")
-    if diversity and (models or ablations or metrics):
+    if diversity and (models or ablations or metrics or against):
         raise typer.BadParameter("measures M2GRL alone, by metrics of its own", param_hint="--diversity")
     if levels and not diversity:
         raise typer.BadParameter("are those of --diversity", param_hint="--levels")
@@ -86,10 +93,13 @@ def evaluate(
     if ablations and not parts:
         raise ConfigError(f"there are no ablations of algorithm = {settings.algorithm!r}: name models by --models")
     names = parts if ablations else names_of(models) or everyone
+    reference = names_of(against) or (names[:1] if ablations else baselines)
+    if against and (missing := sorted(set(reference) - set(names))):
+        raise typer.BadParameter(f"is not compared here: {', '.join(missing)}", param_hint="--against")
     log, items = open_tables(settings) if _withholds_items(settings) else read_tables(settings)
     for line in reading_notes(log, items):
         say(line)
-    measured = measure(settings, log, items, names, names[:1] if ablations else baselines, verbose=verbose, kept=kept)
+    measured = measure(settings, log, items, names, reference, verbose=verbose, kept=kept)
     document = measured_document(measured, settings)
     keep(document, output)
     if as_json:

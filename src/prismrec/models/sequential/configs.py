@@ -45,7 +45,7 @@ class MAGNNConfig(Section):
     windows: MAGNNWindows = Field(MAGNNWindows(), description="what a window holds")
     parts: MAGNNParts = Field(MAGNNParts(), description="what is left out")
     loss: Literal["bpr", "sampled_softmax", "softmax"] = Field("sampled_softmax", description="what is made smaller")
-    n_negatives: int = Field(512, ge=1, description="items drawn per batch for sampled_softmax, shared by all windows")
+    n_negatives: int = Field(2048, ge=1, description="items drawn per batch for sampled_softmax, shared by all windows")
     learning_rate: float = Field(0.003, gt=0, le=1, description="of Adam")
     batch_size: int = Field(1024, ge=1, description="windows per step")
     l2: float = Field(1e-6, ge=0, description="weight of the squares of all that is learned")
@@ -65,7 +65,7 @@ class SASRecConfig(Section):
     loss: LossName = Field(
         "sampled_softmax", description="over sampled items, over the catalogue (softmax), or the paper's (bce)"
     )
-    n_negatives: int = Field(512, ge=1, description="items that sampled_softmax draws per step")
+    n_negatives: int = Field(2048, ge=1, description="items that sampled_softmax draws per step")
     learning_rate: float = Field(0.002, gt=0, le=1, description="of Adam")
     batch_places: int = Field(4096, ge=1, description="places of histories per step, at least max_length")
 
@@ -87,7 +87,7 @@ class GRU4RecConfig(Section):
     loss: LossName = Field(
         "sampled_softmax", description="over sampled items, over the catalogue (softmax), or one negative (bce)"
     )
-    n_negatives: int = Field(512, ge=1, description="items that sampled_softmax draws per step")
+    n_negatives: int = Field(2048, ge=1, description="items that sampled_softmax draws per step")
     learning_rate: float = Field(0.002, gt=0, le=1, description="of Adam")
     batch_places: int = Field(4096, ge=1, description="places of histories per step, at least max_length")
 
