@@ -41,7 +41,6 @@ AT_N = tuple(f"{metric}@{n}" for metric in ("precision", "recall", "HR") for n i
 EPOCHS = ("rivals.epochs=40", "rivals.patience=3")
 GRAPH_EPOCHS = ("rivals.epochs=150", "rivals.patience=3", "rivals.validate_every=5")
 FEW_EPOCHS = ("rivals.epochs=20", "rivals.patience=2", "rivals.validate_every=4")
-SOFTMAX = tuple(f"models.{name}.loss=softmax" for name in ("ma_gnn", "sasrec", "gru4rec"))
 LARGE_EASE = ("baselines.ease.precision=float32", "baselines.ease.max_items=12000")  # 35,118 items take 10 GB
 SMALL_EASE = ("baselines.ease.precision=float32", "baselines.ease.max_items=6000")
 SPARSE = (
@@ -83,8 +82,8 @@ class Run:
 
 RUNS: tuple[Run, ...] = (
     Run("sequential-amazon-cds", "amazon-cds", SEQUENTIAL, TOP, (*EPOCHS, *LARGE_EASE, *SPARSE)),
-    Run("sequential-movielens-1m", "movielens-1m", SEQUENTIAL, TOP, (*EPOCHS, *SOFTMAX)),
-    Run("sequential-online-retail", "online-retail", SEQUENTIAL, TOP, (*EPOCHS, *SOFTMAX)),
+    Run("sequential-movielens-1m", "movielens-1m", SEQUENTIAL, TOP, EPOCHS),
+    Run("sequential-online-retail", "online-retail", SEQUENTIAL, TOP, EPOCHS),
     Run("parts-of-ma-gnn", "amazon-cds", PARTS_OF_MA_GNN, TOP, (*EPOCHS, *LARGE_EASE, *SPARSE), against="ma_gnn"),
     Run("sizes-of-ma-gnn", "amazon-cds", SIZES_OF_MA_GNN, TOP, (*EPOCHS, *LARGE_EASE, *SPARSE), against="ma_gnn"),
     Run("graph-lastfm", "lastfm-hetrec", GRAPH, LISTS, (*GRAPH_EPOCHS, *SMALL_EASE)),

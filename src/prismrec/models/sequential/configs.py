@@ -8,8 +8,10 @@ from pydantic import Field, model_validator
 
 from prismrec.config import Section
 
-LossName = Literal["softmax", "sampled_softmax", "bce"]
+LossName = Literal["softmax", "bce"]
 """Losses of the models that learn at every place of a history, see `next_item`."""
+
+_N_NEGATIVES = "items that a step draws for its softmax; a catalogue of no more is taken whole, as any is with 0"
 
 
 class MAGNNWindows(Section):
@@ -44,8 +46,8 @@ class MAGNNConfig(Section):
     neighbours: int = Field(0, ge=0, description="edges kept per item of the graph, the heaviest; 0 keeps all")
     windows: MAGNNWindows = Field(MAGNNWindows(), description="what a window holds")
     parts: MAGNNParts = Field(MAGNNParts(), description="what is left out")
-    loss: Literal["bpr", "sampled_softmax", "softmax"] = Field("sampled_softmax", description="what is made smaller")
-    n_negatives: int = Field(2048, ge=1, description="items drawn per batch for sampled_softmax, shared by all windows")
+    loss: Literal["softmax", "bpr"] = Field("softmax", description="what is made smaller; bpr is the paper's")
+    n_negatives: int = Field(4096, ge=0, description=_N_NEGATIVES)
     learning_rate: float = Field(0.003, gt=0, le=1, description="of Adam")
     batch_size: int = Field(1024, ge=1, description="windows per step")
     l2: float = Field(1e-6, ge=0, description="weight of the squares of all that is learned")
@@ -62,10 +64,8 @@ class SASRecConfig(Section):
     n_heads: int = Field(1, ge=1, description="attention heads; they divide embedding_dim")
     max_length: int = Field(200, ge=1, description="latest items of a history that are read, and those of a piece")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of numbers that a step leaves out")
-    loss: LossName = Field(
-        "sampled_softmax", description="over sampled items, over the catalogue (softmax), or the paper's (bce)"
-    )
-    n_negatives: int = Field(2048, ge=1, description="items that sampled_softmax draws per step")
+    loss: LossName = Field("softmax", description="what is made smaller; bce is the paper's")
+    n_negatives: int = Field(4096, ge=0, description=_N_NEGATIVES)
     learning_rate: float = Field(0.002, gt=0, le=1, description="of Adam")
     batch_places: int = Field(4096, ge=1, description="places of histories per step, at least max_length")
 
@@ -84,10 +84,8 @@ class GRU4RecConfig(Section):
     n_layers: int = Field(1, ge=1, le=16, description="recurrent layers")
     max_length: int = Field(200, ge=1, description="latest items of a history that are read, and those of a piece")
     dropout: float = Field(0.2, ge=0, lt=1, description="share of numbers that a step leaves out")
-    loss: LossName = Field(
-        "sampled_softmax", description="over sampled items, over the catalogue (softmax), or one negative (bce)"
-    )
-    n_negatives: int = Field(2048, ge=1, description="items that sampled_softmax draws per step")
+    loss: LossName = Field("softmax", description="what is made smaller; bce has one negative")
+    n_negatives: int = Field(4096, ge=0, description=_N_NEGATIVES)
     learning_rate: float = Field(0.002, gt=0, le=1, description="of Adam")
     batch_places: int = Field(4096, ge=1, description="places of histories per step, at least max_length")
 

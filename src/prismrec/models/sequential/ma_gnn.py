@@ -24,8 +24,8 @@ the full softmax.
 Differs from the paper: H_u is cut to its last `windows.far` items, and its positions count back from the latest; P is
 scaled to the size of fresh item vectors; rows of A keep their `neighbours` heaviest edges. `parts.recency = "learned"`
 replaces the means of (2) and (7) by averages with one learned weight per age, "equal" is the paper's; `loss = "bpr"` is
-(9) with one uniform negative per target, the softmax losses put one of -log softmax in its place: over the catalogue,
-or over items drawn by their popularity, with the correction of `losses.sampled_softmax`. Users who were not
+(9) with one uniform negative per target, `loss = "softmax"` puts one of -log softmax in its place
+(`catalogue_softmax.py`). Users who were not
 trained have the mean of all p_u; one of them without a history is the zero vector.
 """
 
@@ -52,9 +52,9 @@ from prismrec.graphs.item_graph import item_graph
 from prismrec.graphs.views import ViewGraph
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
 from prismrec.models.neural.arrays import copied
+from prismrec.models.neural.catalogue_softmax import CatalogueSoftmax
 from prismrec.models.neural.contract import Objective
-from prismrec.models.neural.losses import bpr, full_softmax, sampled_softmax
-from prismrec.models.neural.popular import PopularItems
+from prismrec.models.neural.losses import bpr
 from prismrec.models.neural.threads import threads_kept
 from prismrec.models.neural.unseen import UnseenItems
 from prismrec.models.sequential.configs import MAGNNConfig
@@ -236,7 +236,7 @@ class MAGNN:
             batch_size=config.batch_size, seed=seed,
         )  # fmt: skip
         self._unseen = UnseenItems(data.histories, len(data.items))
-        self._popular = PopularItems(data.items.counts, config.n_negatives)
+        self._softmax = CatalogueSoftmax(data.items.counts, config.n_negatives)
         self._n_items = len(data.items)
         uses_graph = config.parts.graph and config.parts.interests != "long"
         self._neighbours = _neighbours(data, config.neighbours, self._device) if uses_graph else None
@@ -274,9 +274,7 @@ class MAGNN:
     ) -> torch.Tensor:
         items = self.network.targets
         if self._config.loss == "softmax":
-            return full_softmax(queries, items, positives)
-        if self._config.loss == "sampled_softmax":
-            return sampled_softmax(queries, items, positives, *self._popular.draw(rng, self._device))
+            return self._softmax.value(queries, items, positives, rng)
         negatives = torch.from_numpy(self._unseen.draw(users.cpu().numpy(), rng)).to(self._device)
         return bpr((queries * items[positives]).sum(1), (queries * items[negatives]).sum(1))
 

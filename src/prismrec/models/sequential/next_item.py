@@ -2,10 +2,8 @@
 
 Losses for the vector f of a place, the item i that follows, and items j:
 
-    softmax           -log( exp(f . t_i) / sum_j exp(f . t_j) )          over the whole catalogue
-    sampled_softmax   the same over i and K items drawn with q_j ~ (count_j + 1)^0.75, shared by all places of a batch;
-                      their scores are lessened by log(K q_j), so that the sum estimates that of the catalogue
-    bce               -log sigmoid(f . t_i) - log sigmoid(-f . t_j)      one uniform j per place that the user never had
+    softmax    -log( exp(f . t_i) / sum_j exp(f . t_j) )       over the catalogue, or K of it: `catalogue_softmax.py`
+    bce        -log sigmoid(f . t_i) - log sigmoid(-f . t_j)   one uniform j per place that the user never had
 """
 
 from __future__ import annotations
@@ -19,8 +17,7 @@ from numpy.typing import NDArray
 
 from prismrec.data.prepared import PreparedData
 from prismrec.data.sequences import Sequences
-from prismrec.models.neural.losses import full_softmax, sampled_softmax
-from prismrec.models.neural.popular import PopularItems
+from prismrec.models.neural.catalogue_softmax import CatalogueSoftmax
 from prismrec.models.neural.unseen import UnseenItems
 from prismrec.models.sequential.configs import LossName
 from prismrec.models.sequential.pieces import PieceBatch, latest_batches
@@ -33,9 +30,8 @@ class NextItemLoss:
 
     def __init__(self, data: PreparedData, loss: LossName, n_negatives: int, seed: int) -> None:
         """Bind the counts of the items, and who had what."""
-        self._loss = loss
         self._seed = seed
-        self._popular = PopularItems(data.items.counts, n_negatives)
+        self._softmax = CatalogueSoftmax(data.items.counts, n_negatives)
         self._unseen = UnseenItems(data.histories, len(data.items)) if loss == "bce" else None
 
     def value(
@@ -51,13 +47,11 @@ class NextItemLoss:
         """
         device = vectors.device
         positives = torch.from_numpy(batch.targets).to(device)
-        if self._loss == "softmax":
-            return full_softmax(vectors, targets, positives)
         rng = np.random.default_rng([self._seed, epoch, step])
-        if self._unseen is not None:
-            others = torch.from_numpy(self._unseen.draw(batch.users, rng)).to(device)
-            return _bce(vectors, F.embedding(positives, targets), F.embedding(others, targets))
-        return sampled_softmax(vectors, targets, positives, *self._popular.draw(rng, device))
+        if self._unseen is None:
+            return self._softmax.value(vectors, targets, positives, rng)
+        others = torch.from_numpy(self._unseen.draw(batch.users, rng)).to(device)
+        return _bce(vectors, F.embedding(positives, targets), F.embedding(others, targets))
 
 
 def last_vectors(
