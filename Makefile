@@ -1,4 +1,4 @@
-# make demo | test | bench | bench-serve | check | clean. Each makes .venv and installs what it needs, once.
+# make demo | test | bench | bench-serve | tables | check | clean. Each makes .venv and installs what it needs, once.
 #
 #   PYTHON         which Python makes the environment, 3.11 or newer         make demo PYTHON=python3.12
 #   VENV           where the environment lies                                make test VENV=/tmp/prismrec
@@ -6,6 +6,8 @@
 #   FBGEMM         which build of FBGEMM the tests of sharded tables use     make test FBGEMM=fbgemm-gpu
 #   PYTEST         further options of pytest                                 make test PYTEST="-k vocabulary"
 #   WORKERS        processes that run tests side by side; 0: none beside     make test WORKERS=0
+#   DATA           where `make tables` keeps public data sets                make tables DATA=/data
+#   JOBS           comparisons that `make tables` runs side by side          make tables JOBS=8
 #   PACKAGES       what sees to Java, Chromium and PostgreSQL for the tests  make test PACKAGES=true
 
 PYTHON ?= python3
@@ -14,6 +16,8 @@ TORCH_OPTIONS ?=
 FBGEMM ?= fbgemm-gpu-cpu
 PYTEST ?=
 WORKERS ?= 2
+DATA ?= data
+JOBS ?= 2
 PACKAGES ?= sh tests/system_packages.sh
 
 BIN := $(VENV)/bin
@@ -23,7 +27,7 @@ NEW_ENOUGH := import sys; sys.version_info >= (3, 11) or sys.exit("PrismRec need
 BENCHMARKS = $(sort $(wildcard benchmarks/bench_*.py))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench bench-serve check clean
+.PHONY: help demo test bench bench-serve tables check clean
 
 help: ## what there is to make
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/:[^#]*## /\t/' | while IFS="$$(printf '\t')" read -r name text; \
@@ -51,6 +55,10 @@ bench: $(VENV)/.installed-dev ## speed and memory: prints tables, writes benchma
 bench-serve: $(VENV)/.installed-dev ## latency, throughput and memory of the server alone: four minutes
 	@mkdir -p benchmarks/results
 	$(BIN)/python benchmarks/bench_serve.py --json benchmarks/results/serve.json
+
+tables: $(VENV)/.installed-dev ## the comparisons of models in docs/model_results.md: fetches the data, then takes hours
+	$(BIN)/python benchmarks/model_tables.py --data $(DATA) --jobs $(JOBS)
+	$(BIN)/python benchmarks/render_models.py --write docs/model_results.md
 
 # ---- the environment: stamps in it say what is installed ----
 

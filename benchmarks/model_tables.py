@@ -30,7 +30,7 @@ PARTS_OF_MA_GNN = (
     "ma_gnn_no_graph", "ma_gnn_no_user", "ma_gnn_equal_recency", "ma_gnn_bpr",
 )  # fmt: skip
 SIZES_OF_MA_GNN = (
-    *SIMPLE, "ma_gnn", *(f"ma_gnn_heads_{n}" for n in (1, 2, 8, 16)), *(f"ma_gnn_memory_{n}" for n in (5, 10, 40, 80))
+    *SIMPLE, "ma_gnn", *(f"ma_gnn_heads_{n}" for n in (1, 16)), *(f"ma_gnn_memory_{n}" for n in (5, 80))
 )  # fmt: skip
 PARTS_OF_MTHGT = (*SIMPLE, "hgt_plain", "hgt_d", "hgt_m", "mthgt", "mthgt_shared")
 

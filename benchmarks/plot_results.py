@@ -1,10 +1,10 @@
 """Plots from what `prismrec evaluate -o FILE.json` wrote, with the intervals of its tables.
 
     python benchmarks/plot_results.py ablations RESULTS.json --metrics recall,HR --ks 5,10,20 -o ablations.png
-    python benchmarks/plot_results.py effect A.json B.json ... --field models.ma_gnn.heads --model ma_gnn -o heads.png
+    python benchmarks/plot_results.py effect RESULTS.json --models ma_gnn_heads_1,ma_gnn --labels 1,4 -o heads.png
 
 `ablations` draws grouped bars, a panel per metric: the models of one comparison at several lengths of the list, as
-Figure 4 of the MTHGT paper. `effect` draws a line over comparisons that differ in one setting: heads, memory slots.
+Figure 4 of the MTHGT paper. `effect` draws a line over models that differ in one setting: heads, memory slots.
 """
 
 from __future__ import annotations
@@ -22,14 +22,6 @@ def figure_of(results: dict[str, Any], model: str, metric: str, part: str = "all
     """Mean, and the lower and upper end of its interval."""
     estimate = results["models"][model]["figures"][part][metric]["estimate"]
     return estimate["mean"], estimate["low"], estimate["high"]
-
-
-def setting_of(results: dict[str, Any], field: str) -> Any:
-    """The value of `section.field` that a comparison was made with."""
-    value: Any = results["config"]
-    for name in field.split("."):
-        value = value[name]
-    return value
 
 
 def errors_of(figures: Sequence[tuple[float, float, float]]) -> list[list[float]]:
@@ -59,18 +51,15 @@ def ablations(results: dict[str, Any], metrics: Sequence[str], ks: Sequence[int]
     return figure
 
 
-def effect(several: Sequence[dict[str, Any]], field: str, model: str, metrics: Sequence[str]) -> Any:
-    """A line per metric over the values of one setting, a panel each; comparisons in any order."""
+def effect(results: dict[str, Any], models: Sequence[str], labels: Sequence[str], metrics: Sequence[str]) -> Any:
+    """A line per metric over models that differ in one setting, a panel each: heads, memory slots."""
     figure, panels = _panels(len(metrics))
-    ordered = sorted(several, key=lambda results: setting_of(results, field))
-    labels = [str(setting_of(results, field)) for results in ordered]
     for panel, metric in zip(panels, metrics, strict=True):
-        values = [figure_of(results, model, metric) for results in ordered]
+        values = [figure_of(results, name, metric) for name in models]
         panel.errorbar(range(len(labels)), [mean for mean, _, _ in values], errors_of(values), marker="o", capsize=3)
         panel.set_xticks(range(len(labels)), labels)
-        panel.set_xlabel(field)
         panel.set_title(metric)
-    figure.suptitle(f"{model} on {ordered[0]['data']}, {ordered[0]['protocol']}")
+    figure.suptitle(f"{results['data']}, {results['protocol']}")
     return figure
 
 
@@ -90,21 +79,20 @@ def main() -> None:
     """Draw one plot."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("kind", choices=("ablations", "effect"))
-    parser.add_argument("results", type=Path, nargs="+")
+    parser.add_argument("results", type=Path)
     parser.add_argument("--metrics", default="", help="recall,HR for ablations; recall@10 for effect")
     parser.add_argument("--ks", default="5,10,20")
     parser.add_argument("--models", default="", help="which, and in which order; all unless given")
-    parser.add_argument("--field", default="", help="the setting that the comparisons of an effect differ in")
-    parser.add_argument("--model", default="", help="whose effect")
+    parser.add_argument("--labels", default="", help="of the models of an effect: 1,4,16")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
-    documents = [json.loads(path.read_text(encoding="utf-8")) for path in options.results]
+    results = json.loads(options.results.read_text(encoding="utf-8"))
+    models = [name for name in options.models.split(",") if name]
     if options.kind == "ablations":
         metrics, ks = (options.metrics or "precision,recall,HR").split(","), [int(k) for k in options.ks.split(",")]
-        models = [name for name in options.models.split(",") if name]
-        drawn = ablations(documents[0], metrics, ks, models)
+        drawn = ablations(results, metrics, ks, models)
     else:
-        drawn = effect(documents, options.field, options.model, (options.metrics or "recall@10,NDCG@10").split(","))
+        drawn = effect(results, models, options.labels.split(","), (options.metrics or "recall@10,NDCG@10").split(","))
     drawn.savefig(options.output, dpi=150)
 
 

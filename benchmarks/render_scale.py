@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +169,13 @@ SECTIONS: dict[str, Callable[[], str]] = {
 
 
 def rendered(document: str) -> str:
-    """The document with every section between its marks, `<!-- NAME -->` and `<!-- end of NAME -->`, as it is now."""
-    for name, write in SECTIONS.items():
+    """The document with every section as it is now."""
+    return put_between_marks(document, SECTIONS)
+
+
+def put_between_marks(document: str, sections: Mapping[str, Callable[[], str]]) -> str:
+    """The document with what each section writes between its marks, `<!-- NAME -->` and `<!-- end of NAME -->`."""
+    for name, write in sections.items():
         begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         before, begins, rest = document.partition(begin)
         _, ends, after = rest.partition(end)

@@ -52,17 +52,13 @@ def test_models_come_in_the_order_asked_for():
     assert [patch.get_height() for patch in panel.patches] == [0.5]
 
 
-def test_an_effect_is_drawn_over_rising_values_of_the_setting():
-    several = [
-        results(
-            {"ma_gnn": {"recall@10": (0.1 * n, 0.1 * n - 0.05, 0.1 * n + 0.1)}}, {"models": {"ma_gnn": {"heads": n}}}
-        )
-        for n in (4, 1, 2)
-    ]
-    (panel,) = plot_results.effect(several, "models.ma_gnn.heads", "ma_gnn", ["recall@10"]).axes
+def test_an_effect_is_drawn_over_models_in_their_order():
+    figures = {f"heads_{n}": {"recall@10": (0.1 * n, 0.1 * n - 0.05, 0.1 * n + 0.1)} for n in (4, 1, 2)}
+    models = ["heads_1", "heads_2", "heads_4"]
+    (panel,) = plot_results.effect(results(figures), models, ["one", "two", "four"], ["recall@10"]).axes
     assert panel.lines[0].get_ydata().tolist() == pytest.approx([0.1, 0.2, 0.4])
-    assert [label.get_text() for label in panel.get_xticklabels()] == ["1", "2", "4"]
-    assert panel.get_xlabel() == "models.ma_gnn.heads"
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["one", "two", "four"]
+    assert panel.get_title() == "recall@10"
 
 
 def test_errors_are_distances_from_the_mean():

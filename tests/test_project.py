@@ -29,7 +29,7 @@ IMPORTED_AS = {
 WITHOUT_THEIR_NEEDS = ("torchrec", "fbgemm-gpu-cpu")
 """Installed by the Makefile with --no-deps; the extra `cluster` lists what they really need."""
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
-COMMANDS = ("demo", "test", "bench", "bench-serve", "check")
+COMMANDS = ("demo", "test", "bench", "bench-serve", "tables", "check")
 
 
 # ---- what is installed ----
@@ -323,6 +323,15 @@ def test_bench_serve_runs_that_benchmark_alone(project):
     made = make(project, "bench-serve")
     assert made.returncode == 0, made.stderr
     assert calls(project)[-1] == "python benchmarks/bench_serve.py --json benchmarks/results/serve.json"
+
+
+def test_tables_measures_what_is_missing_and_then_writes_the_document(project):
+    made = make(project, "tables", "DATA=/sets", "JOBS=8")
+    assert made.returncode == 0, made.stderr
+    assert calls(project)[-2:] == [
+        "python benchmarks/model_tables.py --data /sets --jobs 8",
+        "python benchmarks/render_models.py --write docs/model_results.md",
+    ]
 
 
 def test_help_tells_every_command(project):

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from prismrec import __version__
+from prismrec.data.knowledge.graph import ItemKnowledge
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
@@ -71,6 +72,7 @@ class PreparedData:
         user_views: views of the users by name, in configured order; no name is that of a view of the items.
         user_links: one row per user index: the users linked to them, ascending, in both rows; None where no table of
             links was given.
+        knowledge: the knowledge graph, and which entity each item is; None where there is no graph.
     """
 
     items: Vocabulary
@@ -83,6 +85,7 @@ class PreparedData:
     quarantine: Mapping[str, Any] = field(default_factory=dict)
     user_views: Mapping[str, UserView] = field(default_factory=dict)
     user_links: Sequences | None = None
+    knowledge: ItemKnowledge | None = None
 
     def nodes(self, view: str) -> Vocabulary:
         """The vocabulary of a view, the item view included."""

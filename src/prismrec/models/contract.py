@@ -144,6 +144,25 @@ class QueryEncoder(Protocol):
         ...
 
 
+@runtime_checkable
+class CandidateScorer(Protocol):
+    """A `QueryEncoder` whose model scores a query and an item together: its products only find candidates.
+
+    RippleNet and DKN are such models: what they read of a history depends on the item that it is read for.
+    """
+
+    def score_candidates(
+        self, histories: Sequences, users: NDArray[np.int64], candidates: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """(n_queries, n_candidates) float32, finite: the model's own scores, on one scale for all queries.
+
+        Args:
+            histories, users: as for `QueryEncoder.encode`; a query of which nothing is known scores zero.
+            candidates: (n_queries, n_candidates) int64 item indices, none of them -1.
+        """
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class StoredEncoder:
     """A query encoder as it lies in a bundle.
@@ -180,6 +199,7 @@ class EncodingModel(Protocol):
 
 
 __all__ = [
+    "CandidateScorer",
     "EmbeddingModel",
     "EmbeddingTable",
     "EncodingModel",
