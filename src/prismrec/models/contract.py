@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from prismrec.data.sequences import Sequences
@@ -163,6 +164,53 @@ class CandidateScorer(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class KnowledgePath:
+    """A walk through a knowledge graph that leads from an item of a history towards a candidate.
+
+    Attributes:
+        entities: indices of the entities that it passes, the item of the history first, the candidate last where the
+            walk reaches it: at least two.
+        relations: indices of the relations between them, one fewer.
+        weight: the share of the model's attention that lies on it, from 0 to 1.
+    """
+
+    entities: tuple[int, ...]
+    relations: tuple[int, ...]
+    weight: float
+
+
+@runtime_checkable
+class PathExplainer(Protocol):
+    """A `QueryEncoder` that can say by which walks through a knowledge graph it came from a history to an item."""
+
+    def paths(self, history: NDArray[np.int64], user: int, candidate: int, n_paths: int) -> tuple[KnowledgePath, ...]:
+        """The strongest walks, the strongest first; none where no item of the history is in the graph.
+
+        Args:
+            history: item indices in time order, the latest last; may be empty.
+            user: their user, -1 where unknown.
+            candidate: index of the item that was scored.
+            n_paths: how many at most.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class KnowledgeNames:
+    """What a person reads of the knowledge graph that an encoder walks through.
+
+    Attributes:
+        entities: (n_entities,) text: their labels.
+        relations: their names, by index.
+        item_entities: (n_items,) int64: the entity of each item, -1 where it is none.
+    """
+
+    entities: pa.Array
+    relations: tuple[str, ...]
+    item_entities: NDArray[np.int64]
+
+
 @dataclass(frozen=True, eq=False)
 class StoredEncoder:
     """A query encoder as it lies in a bundle.
@@ -173,6 +221,7 @@ class StoredEncoder:
         arrays: what it learned, by name.
         knows_users: whether the rows of some array are users: a bundle then holds their ids too.
         network: parameters that answers do not need, and a training that begins with this one does; by name.
+        knowledge: the names behind the paths of a `PathExplainer`, None for other models.
     """
 
     algorithm: str
@@ -180,6 +229,7 @@ class StoredEncoder:
     arrays: Mapping[str, NDArray]
     knows_users: bool
     network: Mapping[str, NDArray] = field(default_factory=dict)
+    knowledge: KnowledgeNames | None = None
 
 
 class EncodingModel(Protocol):
@@ -203,7 +253,10 @@ __all__ = [
     "EmbeddingModel",
     "EmbeddingTable",
     "EncodingModel",
+    "KnowledgeNames",
+    "KnowledgePath",
     "OwnRows",
+    "PathExplainer",
     "QueryEncoder",
     "Recommender",
     "StoredEncoder",
