@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -164,6 +164,29 @@ class CandidateScorer(Protocol):
         ...
 
 
+@runtime_checkable
+class ItemReader(Protocol):
+    """A `QueryEncoder` that knows items by their columns: what nobody clicked is scored like all else.
+
+    DKN is such a model: an article is its title.
+    """
+
+    def with_items(self, items: Sequence[Mapping[str, Any]]) -> QueryEncoder:
+        """The same encoder, with items of which it learned nothing behind its own; itself, it does not change.
+
+        Args:
+            items: the columns of each; the first has the index that follows the last of the items it was trained with.
+
+        Returns:
+            an encoder that offers what this one offers, for histories and candidates that hold those items too.
+        """
+        ...
+
+    def vectors_of(self, items: Sequence[Mapping[str, Any]]) -> EmbeddingTable:
+        """Vectors of such items, on both sides: what `EncodingModel.table` holds of the others."""
+        ...
+
+
 @dataclass(frozen=True)
 class KnowledgePath:
     """A walk through a knowledge graph that leads from an item of a history towards a candidate.
@@ -253,6 +276,7 @@ __all__ = [
     "EmbeddingModel",
     "EmbeddingTable",
     "EncodingModel",
+    "ItemReader",
     "KnowledgeNames",
     "KnowledgePath",
     "OwnRows",
