@@ -5,7 +5,7 @@ import pytest
 
 from prismrec.data.sequences import Sequences
 from prismrec.errors import ConfigError, DataError
-from prismrec.models.contract import UserRecommender
+from prismrec.models.contract import CandidateScorer, UserRecommender
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.encoded import EncodedScorer, check_encoded, encoded_query
 
@@ -21,6 +21,17 @@ class Counting:
 
     def encode(self, histories, users):
         return np.column_stack([histories.lengths, users + 1]).astype(np.float32)
+
+
+class Opinionated(Counting):
+    """Its own score of item i: 10 i for each item of the history, whatever its products say."""
+
+    def score_candidates(self, histories, users, candidates):
+        return (10.0 * candidates * histories.lengths[:, None]).astype(np.float32)
+
+
+def opinionated(**settings):
+    return EncodedScorer(Opinionated(), TARGETS, COUNTS, QuerySettings(**{"popularity_weight": 0.0, **settings}))
 
 
 def scorer(**settings):
@@ -88,6 +99,38 @@ def test_nothing_is_added_unless_asked_for():
 def test_targets_and_counts_must_be_of_as_many_items():
     with pytest.raises(DataError, match="targets of 3 items, but counts of 2"):
         EncodedScorer(Counting(), TARGETS, COUNTS[:2])
+
+
+def test_a_model_with_scores_of_its_own_scores_the_whole_catalogue_where_the_pool_holds_it():
+    scores = opinionated().score_users(HISTORIES, USERS)
+    np.testing.assert_allclose(scores[0], [0, 20, 40])
+    np.testing.assert_allclose(scores[1], PRIOR, rtol=1e-5)  # nothing is known: popularity
+    np.testing.assert_allclose(scores[2], [0, 10, 20])
+
+
+def test_products_choose_who_is_in_the_pool_and_the_rest_ranks_behind_in_their_order():
+    scores = opinionated(rescored=2).score_users(HISTORIES, USERS)
+    np.testing.assert_allclose(scores[0], [0, -1, 40])  # products 2, 0, 4: items 0 and 2 are in the pool
+    np.testing.assert_allclose(scores[2], [0, 10, -1])  # products 1, 2, 0
+    scores = opinionated(rescored=1).score_users(HISTORIES, USERS)
+    np.testing.assert_allclose(scores[0], [39, 37, 40])  # products 2 and 0 keep their distance, one behind the pool
+
+
+def test_prior_and_repeats_are_added_to_the_own_score():
+    asked = opinionated(popularity_weight=0.5, repeat_weight=3.0, recency_decay=0.5)
+    scores = asked.score_users(HISTORIES, USERS)
+    np.testing.assert_allclose(scores[0], [1.5, 20 + 3, 40] + 0.5 * PRIOR, rtol=1e-5)
+    assert opinionated(popularity_weight=100.0, rescored=1).score_users(HISTORIES, USERS)[0].argmax() == 0
+
+
+@pytest.mark.parametrize("make", [scorer, opinionated])
+def test_some_candidates_score_as_they_do_in_the_whole_catalogue(make):
+    asked = make(popularity_weight=0.5, repeat_weight=3.0, recency_decay=0.5)
+    whole, some = asked.score_users(HISTORIES, USERS), np.array([[2, 0], [1, 1], [0, 2]])
+    scores = asked.score_candidates(HISTORIES, USERS, some)
+    np.testing.assert_allclose(scores, np.take_along_axis(whole, some, axis=1), rtol=1e-5)
+    assert scores.dtype == np.float32
+    assert isinstance(asked, CandidateScorer)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,11 @@ class QuerySettings(Section):
         default="source_target",
         description="source_target: source of history, target of candidate; cosine: unit source vectors of both",
     )
+    rescored: int = Field(
+        default=1_000,
+        ge=1,
+        description="how many candidates a model orders by a score that is no product of vectors; others have none",
+    )
 
 
 class MultiViewScorer:

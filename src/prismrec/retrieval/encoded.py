@@ -6,6 +6,9 @@ prior, w_pop, w_repeat, g and `history_length` are those of `blend`, and so is t
 is known, neither user nor history, or a user without history to a model that knows no users: q is zero there, and
 popularity answers alone, with weight 1. What an encoder reads of a history is its own
 business; `history_length` and `recency_decay` shape the repeat bonus only.
+
+Where the encoder is of a `CandidateScorer`, its products only find candidates: for the `rescored` best of a query the
+model's own score takes the place of q . target(i). All others rank behind these, in the order of their products.
 """
 
 from __future__ import annotations
@@ -14,11 +17,12 @@ import copy
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
 
 from prismrec.data.schema import ITEM_VIEW, UNKNOWN
 from prismrec.data.sequences import Sequences
 from prismrec.errors import ConfigError, DataError
-from prismrec.models.contract import QueryEncoder
+from prismrec.models.contract import CandidateScorer, QueryEncoder
 from prismrec.models.history import query_matrix
 from prismrec.retrieval.blend import QuerySettings, popularity_prior
 
@@ -28,7 +32,8 @@ _OF_VIEWS = {"view_weights": {ITEM_VIEW: 1.0}, "similarity": "source_target"}
 class EncodedScorer:
     """Scores the whole catalogue for a batch of queries; a `models.contract.UserRecommender`.
 
-    The cost of a batch is the encoder's, and one float32 matrix product (B, dim) x (dim, n_items).
+    The cost of a batch is the encoder's, and one float32 matrix product (B, dim) x (dim, n_items); of a model with
+    scores of its own also those of `rescored` candidates per query.
     """
 
     def __init__(
@@ -86,14 +91,64 @@ class EncodedScorer:
         """
         vectors = self._encoder.encode(histories, users)
         scores: NDArray[np.float32] = vectors @ self.targets.T
-        nothing_known = ~vectors.any(axis=1)
-        prior_weights = np.where(nothing_known, 1.0, self.settings.popularity_weight).astype(np.float32)
+        prior_weights, bonus = self._prior_weights(vectors), self._bonus(histories)
         if prior_weights.any():
             scores += np.outer(prior_weights, self.prior)
-        if self.settings.repeat_weight:
-            bonus = (query_matrix(histories, self.n_items, self.settings) * self.settings.repeat_weight).tocoo()
-            scores[bonus.row, bonus.col] += bonus.data
+        if bonus is not None:
+            places = bonus.tocoo()
+            scores[places.row, places.col] += places.data
+        known = np.flatnonzero(vectors.any(axis=1))
+        if isinstance(self._encoder, CandidateScorer) and len(known):
+            self._reorder(scores, histories, users, known)
         return scores
+
+    def score_candidates(
+        self, histories: Sequences, users: NDArray[np.int64], candidates: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """Score some items for each query: the model's own score where it has one, prior and repeats as for all.
+
+        Args:
+            histories, users: as for `score_users`.
+            candidates: (n_queries, n_candidates) int64 item indices.
+
+        Returns:
+            (n_queries, n_candidates) float32.
+        """
+        vectors = self._encoder.encode(histories, users)
+        prior_weights, bonus = self._prior_weights(vectors), self._bonus(histories)
+        if isinstance(self._encoder, CandidateScorer):
+            scores = self._encoder.score_candidates(histories, users, candidates)
+        else:
+            scores = np.einsum("qd,qcd->qc", vectors, self.targets[candidates])
+        scores = scores + prior_weights[:, None] * self.prior[candidates]
+        if bonus is not None:
+            scores += bonus[np.arange(len(candidates))[:, None], candidates].toarray()
+        return scores.astype(np.float32, copy=False)
+
+    def _reorder(
+        self, scores: NDArray[np.float32], histories: Sequences, users: NDArray[np.int64], rows: NDArray[np.int64]
+    ) -> None:
+        """Let the model itself order the best of these rows, in place; what is not among the best ranks behind."""
+        n_best = min(self.settings.rescored, self.n_items)
+        found = scores[rows]
+        best = np.argpartition(-found, n_best - 1, axis=1)[:, :n_best].astype(np.int64)
+        best.sort(axis=1)
+        own = self.score_candidates(histories.take(rows), users[rows], best)
+        np.put_along_axis(found, best, -np.inf, axis=1)
+        if n_best < self.n_items:
+            found += (own.min(axis=1) - found.max(axis=1) - 1.0)[:, None]
+        np.put_along_axis(found, best, own, axis=1)
+        scores[rows] = found
+
+    def _prior_weights(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n_queries,) how much popularity weighs: it answers alone where a vector says that nothing is known."""
+        return np.where(vectors.any(axis=1), self.settings.popularity_weight, 1.0).astype(np.float32)
+
+    def _bonus(self, histories: Sequences) -> sparse.csr_array | None:
+        """(n_queries, n_items) what items of the history gain; None where they gain nothing."""
+        if not self.settings.repeat_weight:
+            return None
+        return query_matrix(histories, self.n_items, self.settings) * self.settings.repeat_weight
 
 
 def check_encoded(settings: QuerySettings) -> None:
