@@ -73,6 +73,8 @@ class PreparedData:
         user_links: one row per user index: the users linked to them, ascending, in both rows; None where no table of
             links was given.
         knowledge: the knowledge graph, and which entity each item is; None where there is no graph.
+        disliked: one row per user index: the items whose clicks say that they were not liked, and which are in no
+            history; None where nothing says so.
     """
 
     items: Vocabulary
@@ -86,6 +88,7 @@ class PreparedData:
     user_views: Mapping[str, UserView] = field(default_factory=dict)
     user_links: Sequences | None = None
     knowledge: ItemKnowledge | None = None
+    disliked: Sequences | None = None
 
     def nodes(self, view: str) -> Vocabulary:
         """The vocabulary of a view, the item view included."""
