@@ -138,7 +138,10 @@ def is_for_types_only(node: ast.AST) -> bool:
 
 
 def is_network(path: Path) -> bool:
-    return path.parent.name in ("neural", "sequential", "collaborative", "heterogeneous") and path.stem != "configs"
+    return (
+        path.parent.name in ("neural", "sequential", "collaborative", "heterogeneous", "knowledge")
+        and path.stem != "configs"
+    )
 
 
 def imported_as(requirements: Iterable[str]) -> set[str]:
