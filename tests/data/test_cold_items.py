@@ -213,7 +213,9 @@ def test_nothing_to_ask_is_an_error():
 
 
 def test_the_other_splitter_says_that_it_cuts_rows():
-    with pytest.raises(ConfigError, match=r"split.protocol = cold_item cuts items, not rows: here only next_item"):
+    with pytest.raises(
+        ConfigError, match=r"split.protocol = cold_item is not made of held-out rows alone: here only next_item"
+    ):
         split(clean(log(everyone()), SESSIONS), SETTINGS)
 
 

@@ -12,6 +12,7 @@ session's earlier items, or the user's |
 | `ratio` | the last `test_share` of each user, one query with several truths | the user's earlier items |
 | `kfold` | each row in one of `n_folds` random folds, one split per fold | the user's items in the other folds |
 | `cold_item` | all rows of a share of the items, by `data.cold_items` | the user's earlier items, none withheld |
+| `click` | 20 % of the pairs at random for validation, 20 % for test, by `data.click_splits` | the user's other items |
 
 Rows of a user are ordered by (timestamp, source_row). The log comes from `sessions.clean`: short clicks and repeats
 gone, sessions numbered. A validation split is the same cut made again inside the training rows: `validation_split`.
@@ -36,7 +37,7 @@ from prismrec.data.schema import ITEM_ID, ROW, SESSION_ID, TIMESTAMP, USER_ID, I
 from prismrec.data.sessions import SESSION_NUMBER
 from prismrec.errors import ConfigError, DataError
 
-Protocol = Literal["next_item", "next_in_session", "ratio", "kfold", "cold_item"]
+Protocol = Literal["next_item", "next_in_session", "ratio", "kfold", "cold_item", "click"]
 History = Literal["session", "user"]
 
 _PRIME = 2**31 - 1  # products of two residues stay below 2^62: no engine overflows
@@ -50,7 +51,7 @@ class SplitSettings(Section):
         default=1, ge=1, description="Rows a user must keep in training to be tested (not by session)."
     )
     test_share: float = Field(
-        default=0.2, gt=0, lt=1, description="Share held out: of each user, or of all rows by time."
+        default=0.2, gt=0, lt=1, description="Share held out: of each user, of all rows by time, or of all pairs."
     )
     history: History = Field(default="session", description="What a session query may look back on.")
     n_folds: int = Field(default=5, ge=2, description="Number of random folds of `kfold`.")
@@ -58,6 +59,7 @@ class SplitSettings(Section):
     cold_share: float = Field(
         default=0.1, gt=0, lt=1, description="Share of the items with side nodes that `cold_item` withholds."
     )
+    repeats: int = Field(default=5, ge=1, description="How often `click` deals the pairs anew, with other seeds.")
     max_queries: int = Field(default=0, ge=0, description="Test a random sample of this many queries; 0 tests all.")
     seed: int = Field(default=0, ge=0, description="Seed of folds, withheld items and the query sample.")
 
@@ -75,11 +77,11 @@ def split(interactions: Interactions, settings: SplitSettings) -> Iterator[Split
 
     Raises:
         DataError: nothing is left to test or to train on, or the protocol needs sessions that the log lacks.
-        ConfigError: the protocol withholds items, which needs the item table: `data.cold_items.cold_item`.
+        ConfigError: the protocol has a module of its own: `data.cold_items`, `data.click_splits`.
     """
     if settings.protocol not in SPLITTERS:
         raise ConfigError(
-            f"split.protocol = {settings.protocol} cuts items, not rows: here only {', '.join(SPLITTERS)}"
+            f"split.protocol = {settings.protocol} is not made of held-out rows alone: here only {', '.join(SPLITTERS)}"
         )
     return SPLITTERS[settings.protocol](interactions, settings)
 
@@ -114,7 +116,7 @@ def kfold(interactions: Interactions, settings: SplitSettings) -> Iterator[Split
     A held-out row never trains; a user with fewer than `min_history` rows in the other folds is not asked about.
     """
     rows = _numbered(interactions)
-    rows = rows.mutate(fold=(_scrambled(rows[ROW], settings.seed) * settings.n_folds / _PRIME).floor().cast("int64"))
+    rows = rows.mutate(fold=(scrambled(rows[ROW], settings.seed) * settings.n_folds / _PRIME).floor().cast("int64"))
     for fold in range(min(settings.max_folds or settings.n_folds, settings.n_folds)):
         marked = rows.mutate(held=rows.fold == fold)
         n_held = marked.held.cast("int64").sum().over(ibis.window(group_by=USER_ID))
@@ -262,7 +264,12 @@ def _asked(found: pa.Table, ranges: Ranges, left_out: dict[str, int], settings: 
     return held_out(found, *sampled(ranges, left_out, settings.max_queries, settings.seed))
 
 
-def _scrambled(row: Any, seed: int) -> Any:
+def share_of_draws(share: float) -> int:
+    """Below which number a share of what `scrambled` gives lies."""
+    return round(share * _PRIME)
+
+
+def scrambled(row: Any, seed: int) -> Any:
     """A number in [0, 2^31 - 1) that looks random and depends on row and seed alone.
 
     Plain integer arithmetic instead of the engine's random(): every engine, thread count and row order gives the same
@@ -290,6 +297,8 @@ __all__ = [
     "next_in_session",
     "next_item",
     "ratio",
+    "scrambled",
+    "share_of_draws",
     "split",
     "validation_split",
 ]
