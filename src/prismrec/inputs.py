@@ -10,6 +10,7 @@ from typing import Any
 import ibis
 
 from prismrec.data import engine
+from prismrec.data.knowledge.reading import read_knowledge
 from prismrec.data.preparation import prepare, set_aside
 from prismrec.data.prepared import PreparedData
 from prismrec.data.quarantine import write_quarantine
@@ -23,6 +24,7 @@ from prismrec.data.sources import files_of
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError
 from prismrec.graphs.edge_list import read_edge_list
+from prismrec.graphs.knowledge import controlled, with_inverses
 from prismrec.graphs.prepared_graph import prepare_graph
 from prismrec.preflight import preparation_needs, require, rows_of
 from prismrec.retrieval.bundle import Bundle
@@ -138,9 +140,38 @@ def prepare_edges(source: str | Path, settings: Settings) -> PreparedData:
 def prepare_log(
     log: Interactions, items: ItemTable | None, settings: Settings, start: Bundle | None = None
 ) -> PreparedData:
-    """Training data from a clean log, on the vocabularies of `start` where given."""
+    """Training data from a clean log and the knowledge of its items, on the vocabularies of `start` where given.
+
+    Raises:
+        ConfigError, DataError: as for `data.preparation.prepare` and `data.knowledge.reading.read_knowledge`.
+    """
     base = _vocabularies(start)
-    return prepare(log, items, settings.views, settings.sessions, base=base, user_views=settings.user_views)
+    data = prepare(log, items, settings.views, settings.sessions, base=base, user_views=settings.user_views)
+    return with_knowledge(data, settings)
+
+
+def with_knowledge(data: PreparedData, settings: Settings) -> PreparedData:
+    """The same training data with the knowledge graph that the settings name, under their control.
+
+    The graph says nothing of clicks, so it is the same for training data and for all of it.
+
+    Raises:
+        ConfigError, DataError: as for `data.knowledge.reading.read_knowledge`.
+    """
+    chosen = settings.knowledge
+    if not chosen.is_given:
+        return data
+    found = read_knowledge(chosen, data.items, data.item_columns, max_bad_share=settings.data.max_bad_share)
+    knowledge = controlled(found.knowledge, chosen.control, settings.training.seed)
+    if chosen.inverse:
+        knowledge = replace(knowledge, graph=with_inverses(knowledge.graph))
+    aside = {} if found.quarantine is None else {"knowledge": engine.register(engine.connect(), found.quarantine)}
+    return replace(
+        data,
+        knowledge=knowledge,
+        report={**data.report, "knowledge": {**found.report, "control": chosen.control}},
+        quarantine={**data.quarantine, **aside},
+    )
 
 
 def prepare_shards(
@@ -247,4 +278,5 @@ __all__ = [
     "prepare_shards",
     "read_tables",
     "reading_notes",
+    "with_knowledge",
 ]

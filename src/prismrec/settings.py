@@ -14,6 +14,7 @@ from pydantic import Field, field_validator, model_validator
 from prismrec.config import Section, apply_overrides, build, read_toml
 from prismrec.data.bundled import bundled_paths
 from prismrec.data.engines.settings import DuckDBSettings, EngineName, SparkSettings
+from prismrec.data.knowledge.settings import KnowledgeSettings
 from prismrec.data.schema import InteractionColumns, TimestampUnit
 from prismrec.data.sessions import SessionSettings
 from prismrec.data.splits import SplitSettings
@@ -37,6 +38,7 @@ _DEMO_FILE = Path(__file__).parent / "data" / "bundled" / "complete_journey.toml
 
 PATHS = {
     "data": ("interactions", "items", "users", "user_links"),
+    "knowledge": ("triples", "valid_triples", "test_triples", "item_links", "labels", "aliases"),
     "spark": ("work_folder",),
     "serving": ("home", "token_file"),
     "tracking": ("folder",),
@@ -82,6 +84,9 @@ class Settings(Section):
     views: dict[str, ViewSettings] = Field(default_factory=dict, description="view name -> item column, or more")
     user_views: dict[str, ViewSettings] = Field(
         default_factory=dict, description="view name -> user column, or more: nodes for models of the whole graph"
+    )
+    knowledge: KnowledgeSettings = Field(
+        default=KnowledgeSettings(), description="the knowledge graph: triples in files, columns of the item table"
     )
     sessions: SessionSettings = SessionSettings()
     edges: EdgeListSettings = EdgeListSettings()

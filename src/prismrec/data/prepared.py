@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 
 from prismrec import __version__
 from prismrec.data.knowledge.graph import ItemKnowledge
+from prismrec.data.knowledge.stored import load_knowledge, save_knowledge
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
@@ -108,8 +109,8 @@ def save_prepared(data: PreparedData, folder: str | Path) -> None:
     """Write everything into a folder that appears whole or not at all; the manifest with checksums is written last.
 
     On disk: `items.arrow`, `users.arrow`, `sessions.*.npy`, `histories.*.npy`, `item_columns.parquet`, for view i
-    `views/i.*`, for user view i `user_views/i.*`, `user_links.*.npy`, the rows set aside in `quarantine/*.parquet`, and
-    `manifest.json`. What there is none of leaves no trace.
+    `views/i.*`, for user view i `user_views/i.*`, `user_links.*.npy`, the knowledge graph in `knowledge/`, the rows set
+    aside in `quarantine/*.parquet`, and `manifest.json`. What there is none of leaves no trace.
 
     Raises:
         ArtifactError: the folder holds something that is no prepared data, or cannot be written.
@@ -124,6 +125,8 @@ def save_prepared(data: PreparedData, folder: str | Path) -> None:
         for number, view in enumerate(data.views.values()):
             _save_view(view, place / "views", number)
         _save_user_side(data, place)
+        if data.knowledge is not None:
+            save_knowledge(data.knowledge, place / "knowledge")
         if data.item_columns is not None:
             pq.write_table(data.item_columns, place / "item_columns.parquet", compression="zstd")
         _save_quarantine(data, place / "quarantine")
@@ -168,7 +171,8 @@ def load_prepared(folder: str | Path) -> PreparedData:
         user_views={
             name: _load_user_view(place / "user_views", i, name) for i, name in enumerate(_user_views(manifest))
         },
-        user_links=Sequences.load(place, "user_links") if _has_links(manifest) else None,
+        user_links=Sequences.load(place, "user_links") if "user_links.offsets.npy" in manifest["files"] else None,
+        knowledge=load_knowledge(place / "knowledge") if "knowledge/triples.npy" in manifest["files"] else None,
     )
 
 
@@ -202,10 +206,6 @@ def _load_user_view(place: Path, number: int, name: str) -> UserView:
 def _user_views(manifest: Mapping[str, Any]) -> list[str]:
     """The names of the user views; folders written before there were any do not mention them."""
     return list(manifest.get("user_views", ()))
-
-
-def _has_links(manifest: Mapping[str, Any]) -> bool:
-    return "user_links.offsets.npy" in manifest["files"]
 
 
 def _save_quarantine(data: PreparedData, place: Path) -> None:

@@ -13,6 +13,9 @@ from prismrec.data.schema import UNKNOWN
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import DataError
 
+Triples = NDArray[np.int32]
+"""(n, 3): head, relation and tail of each triple."""
+
 
 @dataclass(frozen=True, eq=False)
 class KnowledgeGraph:
@@ -93,4 +96,20 @@ class ItemKnowledge:
         return items
 
 
-__all__ = ["ItemKnowledge", "KnowledgeGraph"]
+def distinct_triples(triples: Triples) -> Triples:
+    """(m, 3): each triple once, ascending by head, relation and tail."""
+    order = np.lexsort([triples[:, 2], triples[:, 1], triples[:, 0]])
+    ordered = triples[order]
+    first = np.ones(len(ordered), bool)
+    first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    return np.ascontiguousarray(ordered[first])
+
+
+def entity_degrees(triples: Triples, n_entities: int) -> NDArray[np.int64]:
+    """(n_entities,) int64: the triples that each entity is head or tail of; one with itself counts once."""
+    heads, tails = triples[:, 0], triples[:, 2]
+    both: NDArray[np.int64] = np.bincount(heads, minlength=n_entities)
+    return both + np.bincount(tails[tails != heads], minlength=n_entities)
+
+
+__all__ = ["ItemKnowledge", "KnowledgeGraph", "Triples", "distinct_triples", "entity_degrees"]
