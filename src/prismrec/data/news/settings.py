@@ -22,10 +22,10 @@ class NewsSettings(Section):
         "none are given",
     )
     min_link_share: float = Field(
-        0.5, ge=0, le=1, description="share of a name's occurrences that must mean an entity, for it to be found"
+        0.3, ge=0, le=1, description="share of a name's occurrences that must mean an entity, for it to be found"
     )
     context_weight: float = Field(
-        1.0, ge=0, description="weight of the title's other words, beside popularity, where a name has several meanings"
+        0.1, ge=0, description="weight of the title's other words, beside popularity, where a name has several meanings"
     )
     max_words: int = Field(20, ge=1, le=512, description="words of a title that are read, from its beginning")
     min_word_count: int = Field(2, ge=1, description="titles that a word must be in to be known")
