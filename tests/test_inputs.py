@@ -113,7 +113,7 @@ def test_shards_say_that_they_leave_the_users_tables_out(tmp_path):
     named = {"interactions": str(tmp_path / "clicks.parquet"), "users": str(tmp_path / "never read.parquet")}
     told: list[str] = []
     prepare_shards(build_settings({"data": named}), tmp_path / "prepared", 2, tell=told.append)
-    assert told[0].startswith("the tables of users and their links are left out: shards hold what M2GRL")
+    assert told[0].startswith("left out: the tables of users and their links; shards hold what M2GRL")
 
 
 def test_edges_become_walks_with_views_of_the_item_table(tmp_path):

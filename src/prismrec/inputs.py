@@ -134,7 +134,8 @@ def prepare_edges(source: str | Path, settings: Settings) -> PreparedData:
     table = _open_items(settings.data, settings.data.items)
     data = prepare_graph(edges, settings.walks, table, settings.views)
     aside = {"edges": edges.quarantined, "items": None if table is None else table.quarantined}
-    return replace(data, quarantine={name: rows for name, rows in aside.items() if rows is not None})
+    data = replace(data, quarantine={name: rows for name, rows in aside.items() if rows is not None})
+    return with_knowledge(data, settings)
 
 
 def prepare_log(
@@ -222,9 +223,13 @@ def _without_users(settings: Settings) -> Settings:
 
 def _left_out_of_shards(settings: Settings) -> list[str]:
     """What the settings name and shards do not hold."""
-    if not (settings.data.users or settings.data.user_links):
-        return []
-    return ["the tables of users and their links are left out: shards hold what M2GRL and the baselines learn from"]
+    names = {
+        "the tables of users and their links": bool(settings.data.users or settings.data.user_links),
+        "the knowledge graph": settings.knowledge.is_given,
+        "dislikes": settings.sessions.min_rating > 0,
+    }
+    left_out = " and ".join(name for name, is_given in names.items() if is_given)
+    return [f"left out: {left_out}; shards hold what M2GRL and the baselines learn from"] if left_out else []
 
 
 def _disk_warnings(settings: Settings, job: ShardJob) -> list[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from prismrec.cli.options import AsJson
 from prismrec.cli.terminal import emit, show
+
+if TYPE_CHECKING:
+    from prismrec.data.catalog import ImportedData
 
 app = typer.Typer(invoke_without_command=True)
 
@@ -54,13 +57,19 @@ def get(
     written = write(name, output or Path(name), source)
     if as_json:
         emit({"folder": written.folder, "settings": written.settings, "n_clicks": written.n_clicks,
-              "n_items": written.n_items, "notes": written.notes})  # fmt: skip
+              "n_items": written.n_items, "n_triples": written.n_triples, "notes": written.notes})  # fmt: skip
         return
-    show(f"{written.folder}: {written.n_clicks:,} clicks, {written.n_items:,} items; the terms are in SOURCE.md")
+    show(f"{written.folder}: {_amounts(written)}; the terms are in SOURCE.md")
     for note in written.notes:
         show(f"  {note}")
-    show(f"Next: prismrec profile {written.settings}")
+    show(f"Next: prismrec {'profile' if written.n_clicks else 'knowledge'} {written.settings}")
     show(f"      prismrec evaluate {written.settings}")
+
+
+def _amounts(written: ImportedData) -> str:
+    """How much there is, in words, of what there is any."""
+    counts = {"clicks": written.n_clicks, "items": written.n_items, "triples": written.n_triples}
+    return ", ".join(f"{n:,} {name}" for name, n in counts.items() if n)
 
 
 __all__ = ["app", "data", "get"]

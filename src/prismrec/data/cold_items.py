@@ -26,7 +26,7 @@ from prismrec.data.held_out import HeldOut, Ranges, held_out_apart, numpy_of, sa
 from prismrec.data.item_tables import aligned
 from prismrec.data.schema import ITEM_ID, ROW, TIMESTAMP, USER_ID, Interactions, ItemTable
 from prismrec.data.sequences import Sequences
-from prismrec.data.sessions import SESSION_NUMBER, SessionSettings, clean, long_enough
+from prismrec.data.sessions import SESSION_NUMBER, SessionSettings, clean, long_enough, parted
 from prismrec.data.splits import SplitSettings
 from prismrec.data.views import ViewSettings, build_view
 from prismrec.data.vocabulary import Vocabulary
@@ -85,7 +85,7 @@ def cold_item(
     columns, is_cold = list(items.table.columns), items.table[ITEM_ID] == cold.id
     warm_items = replace(items, table=items.table.anti_join(cold, is_cold).select(columns))
     cold_items = replace(items, table=items.table.semi_join(cold, is_cold).select(columns))
-    queries = _queries(clean(warm, sessions), long_enough(clicks, sessions), settings)
+    queries = _queries(clean(warm, sessions), long_enough(parted(clicks, sessions), sessions), settings)
     return ColdSplit(warm, warm_items, cold_items, queries, withheld)
 
 

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from prismrec.data import engine
 from prismrec.data.activity import has_bounds, within_bounds
+from prismrec.data.dislikes import disliked_items
 from prismrec.data.encoding import CODE, Encoding, codes_of, encoded, encoding
 from prismrec.data.item_tables import aligned, columns_in_order, unclicked_ids, without_unknown
 from prismrec.data.prepared import PreparedData, View
@@ -33,6 +34,7 @@ from prismrec.data.sessions import (
     clean,
     item_lists,
     long_enough,
+    parted,
     session_lists,
 )
 from prismrec.data.user_tables import checked_user_views, user_side
@@ -67,6 +69,7 @@ def prepare(
     chosen = checked_views(views or {}, has_items=items is not None)
     of_users = checked_user_views(user_views or {}, item_views=chosen, has_users=interactions.users is not None)
     known = base or {}
+    interactions = parted(interactions, settings)
     unknown = {"interactions": 0, "items": 0}
     if items is not None:
         items = aligned(items, interactions)
@@ -81,6 +84,7 @@ def prepare(
         for name, view in chosen.items():
             built[name] = build_view(name, view, items.table, nodes.vocabulary, sessions, known.get(name))
     side = user_side(interactions, users.vocabulary, of_users, known)
+    disliked, n_disliked = disliked_items(interactions, users.vocabulary, nodes.vocabulary)
     return PreparedData(
         items=nodes.vocabulary,
         sessions=sessions,
@@ -91,10 +95,12 @@ def prepare(
         report={
             **_report(interactions, items, unknown, found.counts, sessions, histories, built, nodes.vocabulary),
             **side.report,
+            **({"disliked": n_disliked} if n_disliked else {}),
         },
         quarantine={name: table.quarantined for name, table in set_aside(interactions, items).items()},
         user_views=side.views,
         user_links=side.links,
+        disliked=disliked,
     )
 
 

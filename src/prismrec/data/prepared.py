@@ -109,8 +109,9 @@ def save_prepared(data: PreparedData, folder: str | Path) -> None:
     """Write everything into a folder that appears whole or not at all; the manifest with checksums is written last.
 
     On disk: `items.arrow`, `users.arrow`, `sessions.*.npy`, `histories.*.npy`, `item_columns.parquet`, for view i
-    `views/i.*`, for user view i `user_views/i.*`, `user_links.*.npy`, the knowledge graph in `knowledge/`, the rows set
-    aside in `quarantine/*.parquet`, and `manifest.json`. What there is none of leaves no trace.
+    `views/i.*`, for user view i `user_views/i.*`, `user_links.*.npy`, `disliked.*.npy`, the knowledge graph in
+    `knowledge/`, the rows set aside in `quarantine/*.parquet`, and `manifest.json`. What there is none of leaves no
+    trace.
 
     Raises:
         ArtifactError: the folder holds something that is no prepared data, or cannot be written.
@@ -125,6 +126,8 @@ def save_prepared(data: PreparedData, folder: str | Path) -> None:
         for number, view in enumerate(data.views.values()):
             _save_view(view, place / "views", number)
         _save_user_side(data, place)
+        if data.disliked is not None:
+            data.disliked.save(place, "disliked")
         if data.knowledge is not None:
             save_knowledge(data.knowledge, place / "knowledge")
         if data.item_columns is not None:
@@ -172,6 +175,7 @@ def load_prepared(folder: str | Path) -> PreparedData:
             name: _load_user_view(place / "user_views", i, name) for i, name in enumerate(_user_views(manifest))
         },
         user_links=Sequences.load(place, "user_links") if "user_links.offsets.npy" in manifest["files"] else None,
+        disliked=Sequences.load(place, "disliked") if "disliked.offsets.npy" in manifest["files"] else None,
         knowledge=load_knowledge(place / "knowledge") if "knowledge/triples.npy" in manifest["files"] else None,
     )
 

@@ -73,7 +73,8 @@ class Interactions:
     `time_unit` "order" any increasing number), source_row (int64), and those of dwell_seconds, event, rating,
     session_id that the input has. Bad rows are already gone: they are in `quarantined`, and counted in `notes`.
 
-    What is known of the users beside their clicks goes with the log, through every split of it: `users`, `user_links`.
+    What is known of the users beside their clicks goes with the log, through every split of it: `users`, `user_links`,
+    and `disliked`, the rows with a rating below the least of a click (user_id, item_id, timestamp, source_row, rating).
     """
 
     table: Any  # ibis.Table
@@ -82,6 +83,7 @@ class Interactions:
     notes: dict[str, Any] = field(default_factory=dict)  # what reading found: rows, bad rows by reason, unit
     users: UserTable | None = None
     user_links: UserLinks | None = None
+    disliked: Any = None  # ibis.Table; None where no rows were parted by their rating
 
     def has(self, column: str) -> bool:
         """Whether the log carries this optional column."""

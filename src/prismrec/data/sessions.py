@@ -14,6 +14,7 @@ import ibis
 from pydantic import Field
 
 from prismrec.config import Section
+from prismrec.data.dislikes import liked
 from prismrec.data.engines.functions import quotient
 from prismrec.data.schema import DWELL_SECONDS, ITEM_ID, ROW, SESSION_ID, TIMESTAMP, USER_ID, Interactions
 
@@ -47,6 +48,10 @@ class SessionSettings(Section):
     keep_unclicked_items: bool = Field(
         default=False, description="items only in the item table get an index too, at the end"
     )
+    min_rating: float = Field(
+        default=0.0,
+        description="rows with a lower rating are dislikes, not clicks, as 4 of 5 stars; 0 = all are clicks",
+    )
     unknown_items: Literal["keep", "quarantine"] = Field(
         default="keep", description="clicks on items that the item table lacks: kept without views, or quarantined"
     )
@@ -56,15 +61,18 @@ DEFAULTS = SessionSettings()
 
 
 def clean(interactions: Interactions, settings: SessionSettings) -> Interactions:
-    """Drop short clicks, number each user's sessions, and collapse repeats within a session.
+    """Drop dislikes and short clicks, number each user's sessions, and collapse repeats within a session.
 
     Gaps are measured between neighbouring clicks *before* repeats go, so reloading a page for an hour is one session.
     Cleaning twice changes nothing; sessions that are numbered already keep their numbers.
 
     Returns:
         The log with the column `session_number` (int64, from 0 per user).
+
+    Raises:
+        ConfigError: `min_rating` is set, but the log has no ratings.
     """
-    log = long_enough(interactions, settings)
+    log = long_enough(parted(interactions, settings), settings)
     if log.has(SESSION_NUMBER):
         table = collapsed(log.table, settings)
     elif log.has(SESSION_ID):
@@ -73,7 +81,16 @@ def clean(interactions: Interactions, settings: SessionSettings) -> Interactions
         table = collapsed(log.table.mutate(**{SESSION_NUMBER: ibis.literal(0, "int64")}), settings)
     else:
         table = _by_gap(log.table, settings)
-    return replace(interactions, table=table)
+    return replace(log, table=table)
+
+
+def parted(interactions: Interactions, settings: SessionSettings) -> Interactions:
+    """The log without what its users disliked; one that is cleaned already comes back as it is.
+
+    Raises:
+        ConfigError: `min_rating` is set, but the log has no ratings.
+    """
+    return interactions if interactions.has(SESSION_NUMBER) else liked(interactions, settings.min_rating)
 
 
 def long_enough(interactions: Interactions, settings: SessionSettings) -> Interactions:
@@ -157,6 +174,7 @@ __all__ = [
     "collapsed",
     "item_lists",
     "long_enough",
+    "parted",
     "session_lists",
     "sessions",
 ]

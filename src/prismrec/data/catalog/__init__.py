@@ -4,7 +4,8 @@
     get("movielens-1m", Path("ml"), from_path=Path("ml-1m.zip"))     # imports what is at hand
 
 `get` writes `clicks.parquet`, `items.parquet` (`users.parquet` where the source knows its users, `user_links.parquet`
-where it knows who belongs together), a ready `prismrec.toml`, and `SOURCE.md` with the terms and what was left out.
+where it knows who belongs together, `triples.tsv` and the like where it is or has a knowledge graph), a ready
+`prismrec.toml`, and `SOURCE.md` with the terms and what was left out.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ class ImportedData:
     settings: Path
     n_clicks: int
     n_items: int
+    n_triples: int
     notes: tuple[str, ...]
 
 
@@ -78,7 +80,12 @@ def get(name: str, folder: Path, from_path: Path | None = None) -> ImportedData:
         tables = _read(data_set, _collect(data_set, from_path, Path(temporary)))
     with whole_folder(folder) as partial:
         _write(data_set, tables, partial)
-    return ImportedData(folder, folder / "prismrec.toml", tables.clicks.num_rows, tables.items.num_rows, tables.notes)
+    n_clicks, n_items, n_triples = (0 if table is None else table.num_rows for table in _counted(tables))
+    return ImportedData(folder, folder / "prismrec.toml", n_clicks, n_items, n_triples, tables.notes)
+
+
+def _counted(tables: Tables) -> tuple[pa.Table | None, pa.Table | None, pa.Table | None]:
+    return tables.clicks, tables.items, tables.knowledge.get("triples")
 
 
 def _collect(data_set: DataSet, from_path: Path | None, temporary: Path) -> Path:
@@ -109,10 +116,12 @@ def _read(data_set: DataSet, source: Path) -> Tables:
 
 
 def _write(data_set: DataSet, tables: Tables, folder: Path) -> None:
-    for name, table in _optional(tables).items():
-        pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
-    for name, table in (("clicks", tables.clicks), ("items", tables.items)):
-        pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+    for name, table in {"clicks": tables.clicks, "items": tables.items, **_optional(tables)}.items():
+        if table is not None:
+            pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+    for name, table in tables.knowledge.items():
+        rows = zip(*(column.to_pylist() for column in table.columns), strict=True)
+        (folder / f"{name}.tsv").write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
     (folder / "prismrec.toml").write_text(settings_text(data_set, tables), encoding="utf-8")
     (folder / "SOURCE.md").write_text(_source_text(data_set, tables), encoding="utf-8")
 
@@ -125,18 +134,35 @@ def _optional(tables: Tables) -> dict[str, pa.Table]:
 
 def settings_text(data_set: DataSet, tables: Tables) -> str:
     """The settings file of an import; views whose column the source lacked are left out."""
+    sections = [*_table_sections(data_set, tables), *data_set.settings.items()]
+    if tables.knowledge:
+        sections.append(("knowledge", {name: f"{name}.tsv" for name in tables.knowledge}))
+    relations = {name: relation for name, relation in data_set.relations.items() if _has(tables.items, relation)}
+    if relations:
+        sections.append(("knowledge.relations", relations))
+    parts = [_section(name, values) for name, values in sections]
+    return f"# {data_set.name}: {data_set.content}\n\n" + "\n".join(parts)
+
+
+def _table_sections(data_set: DataSet, tables: Tables) -> list[tuple[str, Mapping[str, Any]]]:
+    """Where log and tables lie and what their columns are; nothing of a knowledge graph alone."""
+    if tables.clicks is None:
+        return []
     columns = data_set.columns.model_dump(exclude_defaults=True)
-    views = {view: column for view, column in data_set.views.items() if column in tables.items.column_names}
+    views = {view: column for view, column in data_set.views.items() if _has(tables.items, column)}
     user_views = data_set.user_views if tables.users is not None else {}
     named = {name: f"{name}.parquet" for name in _optional(tables) if name != "users" or user_views}
     data = {"interactions": "clicks.parquet", "items": "items.parquet", **named, "timestamp_unit": data_set.time_unit}
     if data_set.time_unit == "auto":
         del data["timestamp_unit"]
     sections: list[tuple[str, Mapping[str, Any]]] = [("data", data), ("data.columns", columns), ("views", views)]
-    if user_views:
-        sections.append(("user_views", user_views))
-    parts = [_section(name, values) for name, values in (*sections, *data_set.settings.items())]
-    return f"# {data_set.name}: {data_set.content}\n\n" + "\n".join(parts)
+    return [*sections, ("user_views", user_views)] if user_views else sections
+
+
+def _has(items: pa.Table | None, source: str | Mapping[str, Any]) -> bool:
+    """Whether the item table has the column of a view or relation."""
+    column = source if isinstance(source, str) else source["column"]
+    return items is not None and column in items.column_names
 
 
 def _section(name: str, values: Mapping[str, Any]) -> str:

@@ -35,18 +35,21 @@ class Tables:
     """A public data set in canonical form.
 
     Attributes:
-        clicks: one row per interaction, by user and in time order; ids and times as in the source.
+        clicks: one row per interaction, by user and in time order; ids and times as in the source; none where the
+            source is a knowledge graph alone.
         items: one row per item: its id, a `name` where the source has one, and side columns; lists where multi-valued.
         users: one row per user, where the source says something of them.
         notes: what was read and what was left out, one sentence each.
         user_links: two columns of user ids, where the source says who belongs together.
+        knowledge: tables of text that the settings of `[knowledge]` name: triples of three columns, links of two.
     """
 
-    clicks: pa.Table
-    items: pa.Table
+    clicks: pa.Table | None = None
+    items: pa.Table | None = None
     users: pa.Table | None = None
     notes: tuple[str, ...] = ()
     user_links: pa.Table | None = None
+    knowledge: Mapping[str, pa.Table] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,11 @@ class DataSet:
         page: the official page.
         files: file names (or patterns) the reader looks for, as `--from` must hold them.
         read: makes the canonical tables from a folder with these files.
-        columns: which column of `clicks` is what.
+        columns: which column of `clicks` is what; of no account where there are none.
         views: view name to column of `items`; those whose column the import lacks are left out of the settings.
         user_views: user view to column of `users`, or to the settings of the view.
+        relations: relation of the knowledge graph to column of `items`, or to the settings of the relation; those whose
+            column the import lacks are left out.
         downloads: what `get` fetches; empty where the source offers nothing that can be read directly.
         time_unit: unit of the time column, as `read_interactions` knows them; "order" where there is no clock.
         settings: further sections of its settings file, chosen on validation data.
@@ -80,6 +85,7 @@ class DataSet:
     columns: InteractionColumns
     views: Mapping[str, str] = field(default_factory=dict)
     user_views: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
+    relations: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
     downloads: tuple[Download, ...] = ()
     time_unit: str = "auto"
     settings: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from prismrec.data.catalog.dataset import Tables, find_file
-from prismrec.errors import DataError
+from prismrec.data.catalog.text_rows import integers_of, rows_of
 
 FILES = ("artists.dat", "tags.dat", "user_artists.dat", "user_friends.dat", "user_taggedartists.dat")
 N_TAGS = 20
@@ -29,17 +29,9 @@ N_USERS_OF_TAG = 2
 
 def read(folder: Path) -> Tables:
     """Canonical tables: clicks (user_id, artist_id, plays, source_order), items with tags, links of friends."""
-    plays = _integers(find_file(folder, "user_artists.dat"), 3)
-    clicks = pa.table(
-        {
-            "user_id": pa.array([row[0] for row in plays], pa.int64()),
-            "artist_id": pa.array([row[1] for row in plays], pa.int64()),
-            "plays": pa.array([row[2] for row in plays], pa.int64()),
-            "source_order": pa.array(range(1, len(plays) + 1), pa.int64()),
-        }
-    )
-    assignments = _integers(find_file(folder, "user_taggedartists.dat"), 6)
-    friends = _integers(find_file(folder, "user_friends.dat"), 2)
+    clicks = read_plays(find_file(folder, "user_artists.dat"))
+    assignments = integers_of(find_file(folder, "user_taggedartists.dat"), 6, skip=1)
+    friends = integers_of(find_file(folder, "user_friends.dat"), 2, skip=1)
     notes = (
         f"Read {len(assignments):,} tag assignments and {len(friends):,} friend rows.",
         f"An artist keeps its {N_TAGS} most given tags, of those that at least {N_USERS_OF_TAG} users gave it: the tag "
@@ -49,13 +41,26 @@ def read(folder: Path) -> Tables:
     return Tables(clicks, _items(folder, assignments), user_links=_links(friends), notes=notes)
 
 
+def read_plays(path: Path) -> pa.Table:
+    """user_id, artist_id, plays, and source_order, the place of the row."""
+    plays = integers_of(path, 3, skip=1)
+    return pa.table(
+        {
+            "user_id": pa.array([row[0] for row in plays], pa.int64()),
+            "artist_id": pa.array([row[1] for row in plays], pa.int64()),
+            "plays": pa.array([row[2] for row in plays], pa.int64()),
+            "source_order": pa.array(range(1, len(plays) + 1), pa.int64()),
+        }
+    )
+
+
 def _items(folder: Path, assignments: list[list[int]]) -> pa.Table:
     """Artists with their most given tags, ties by name."""
-    tag_names = {int(row[0]): row[1] for row in _rows(find_file(folder, "tags.dat"), 2)}
+    tag_names = {int(row[0]): row[1] for row in rows_of(find_file(folder, "tags.dat"), 2, skip=1)}
     counts: dict[int, Counter[str]] = defaultdict(Counter)
     for _, artist, tag, *_ in assignments:
         counts[artist][tag_names[tag]] += 1
-    artists = _rows(find_file(folder, "artists.dat"), 4)
+    artists = rows_of(find_file(folder, "artists.dat"), 4, skip=1)
     ids = [int(row[0]) for row in artists]
     return pa.table(
         {
@@ -77,33 +82,4 @@ def _links(friends: list[list[int]]) -> pa.Table:
     return pa.table({name: pa.array([row[i] for row in friends], pa.int64()) for name, i in columns.items()})
 
 
-def _integers(path: Path, n_fields: int) -> list[list[int]]:
-    try:
-        return [[int(field) for field in row] for row in _rows(path, n_fields)]
-    except ValueError as error:
-        raise DataError(f"{path}: expected whole numbers separated by tabs: {error}") from error
-
-
-def _rows(path: Path, n_fields: int) -> list[list[str]]:
-    """The rows below the header, each line decoded on its own: UTF-8, and where it is not that, Latin-1.
-
-    Raises:
-        DataError: a row has too few or too many fields; names file and row.
-    """
-    rows = []
-    for number, line in enumerate(path.read_bytes().splitlines()[1:], start=2):
-        fields = _text(line).split("\t")
-        if len(fields) != n_fields:
-            raise DataError(f"{path}, row {number}: expected {n_fields} fields separated by tabs, got {len(fields)}")
-        rows.append(fields)
-    return rows
-
-
-def _text(line: bytes) -> str:
-    try:
-        return line.decode("utf-8")
-    except UnicodeDecodeError:
-        return line.decode("latin-1")
-
-
-__all__ = ["FILES", "N_TAGS", "N_USERS_OF_TAG", "read"]
+__all__ = ["FILES", "N_TAGS", "N_USERS_OF_TAG", "read", "read_plays"]

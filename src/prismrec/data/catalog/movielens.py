@@ -33,17 +33,20 @@ _OCCUPATIONS = (
 
 def read(folder: Path) -> Tables:
     """Canonical tables: clicks (user_id, movie_id, rating, timestamp), items with genres, year and directors, users."""
+    movies, notes = read_movies(folder)
+    return Tables(read_clicks(folder), movies, read_users(folder), notes=notes)
+
+
+def read_movies(folder: Path) -> tuple[pa.Table, tuple[str, ...]]:
+    """The items, and what is to be noted of them."""
     movies = _read_movies(find_file(folder, "movies.dat"))
     extra = find_optional(folder, "movies_extrainfos.dat")
-    notes: tuple[str, ...] = ()
     if extra is None:
-        notes = ("No movies_extrainfos.dat: the items have genres and year, but no directors and actors.",)
-    else:
-        movies = _with_people(movies, extra)
-    return Tables(_read_clicks(folder), movies, _read_users(find_file(folder, "users.dat")), notes=notes)
+        return movies, ("No movies_extrainfos.dat: the items have genres and year, but no directors and actors.",)
+    return _with_people(movies, extra), ()
 
 
-def _read_clicks(folder: Path) -> pa.Table:
+def read_clicks(folder: Path) -> pa.Table:
     """By user and in the user's own order; epoch seconds as they are."""
     path = find_file(folder, "ratings.parquet", "ratings.dat")
     if path.suffix == ".parquet":
@@ -62,7 +65,7 @@ def _read_clicks(folder: Path) -> pa.Table:
 
 
 def _read_movies(path: Path) -> pa.Table:
-    rows = _rows(path, "latin-1", n_fields=3)
+    rows = rows_of(path, "latin-1", n_fields=3)
     parts = [_YEAR.match(title) for _, title, _ in rows]
     return pa.table(
         {
@@ -76,7 +79,7 @@ def _read_movies(path: Path) -> pa.Table:
 
 def _with_people(movies: pa.Table, path: Path) -> pa.Table:
     """Directors and actors as lists; null where the file does not know them."""
-    people = {int(row[0]): (_names(row[6]), _names(row[8])) for row in _rows(path, "utf-8", n_fields=11)}
+    people = {int(row[0]): (_names(row[6]), _names(row[8])) for row in rows_of(path, "utf-8", n_fields=11)}
     found = [people.get(movie, (None, None)) for movie in movies["movie_id"].to_pylist()]
     kind = pa.list_(pa.string())
     directors, actors = (pa.array([pair[place] for pair in found], kind) for place in (0, 1))
@@ -89,8 +92,9 @@ def _names(text: str) -> list[str] | None:
     return known or None
 
 
-def _read_users(path: Path) -> pa.Table:
-    rows = _rows(path, "latin-1", n_fields=5)
+def read_users(folder: Path) -> pa.Table:
+    """What users said of themselves."""
+    rows = rows_of(find_file(folder, "users.dat"), "latin-1", n_fields=5)
     return pa.table(
         {
             "user_id": pa.array([int(row[0]) for row in rows], pa.int64()),
@@ -102,7 +106,7 @@ def _read_users(path: Path) -> pa.Table:
     )
 
 
-def _rows(path: Path, encoding: str, n_fields: int) -> list[list[str]]:
+def rows_of(path: Path, encoding: str, n_fields: int) -> list[list[str]]:
     """The `::`-separated rows of a small file.
 
     Raises:
@@ -118,4 +122,4 @@ def _rows(path: Path, encoding: str, n_fields: int) -> list[list[str]]:
     return rows
 
 
-__all__ = ["FILES", "read"]
+__all__ = ["FILES", "read", "read_clicks", "read_movies", "read_users", "rows_of"]

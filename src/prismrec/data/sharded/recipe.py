@@ -9,7 +9,7 @@ from typing import Any
 from prismrec.data import engine
 from prismrec.data.activity import has_bounds, within_bounds
 from prismrec.data.schema import ITEM_ID, ITEM_VIEW, ROW, TIMESTAMP, USER_ID, USERS, Interactions
-from prismrec.data.sessions import SESSION_NUMBER, clean, long_enough
+from prismrec.data.sessions import SESSION_NUMBER, clean, long_enough, parted
 from prismrec.data.sharded import layout, lists
 from prismrec.data.sharded.job import OpenTables, ShardJob, Tables
 from prismrec.data.sharded.stages import Stage, Stages
@@ -25,7 +25,7 @@ from prismrec.data.sharded.vocabularies import (
 )
 from prismrec.data.views import ViewSettings, pairs_of
 
-_CLEANING = {"min_dwell_seconds", "session_gap_minutes", "collapse_repeats", "unknown_items"}
+_CLEANING = {"min_rating", "min_dwell_seconds", "session_gap_minutes", "collapse_repeats", "unknown_items"}
 _BOUNDS = {
     "min_item_interactions", "min_user_interactions", "max_user_interactions", "max_core_rounds", "collapse_repeats",
 }  # fmt: skip
@@ -45,7 +45,7 @@ class Recipe:
         settings = self._job.sessions
 
         def write(place: Path) -> dict[str, Any]:
-            log = self._opened.log
+            log = parted(self._opened.log, settings)
             long, n_read = long_enough(log, settings), _n_rows(log.table)
             self._write(_log_columns(clean(log, settings).table), place)
             return {
