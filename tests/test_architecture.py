@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "prismrec"
 STAGES = [
     "errors", "config", "files", "resources", "cluster", "data", "graphs", "models", "training", "evaluation",
-    "retrieval", "serving", "settings", "sizing", "preflight", "inputs", "crew_fitting", "worker", "fitting",
-    "pipeline", "contenders", "cold_placements", "cold_contenders", "trade_off", "search", "cli", "__main__",
-    "__init__",
+    "retrieval", "serving", "settings", "sizing", "preflight", "inputs", "link_data", "crew_fitting", "worker",
+    "fitting", "link_training", "pipeline", "contenders", "link_contenders", "cold_placements", "cold_contenders",
+    "trade_off", "search", "cli", "__main__", "__init__",
 ]  # fmt: skip
 HEAVY = ["torch", "ibis", "duckdb", "numba", "pandas", "scipy", "faiss", "plotly", "typer", "fastapi"]
 
@@ -58,7 +58,8 @@ def test_models_never_import_each_other():
         "__init__",
         "tables",
         "configs",
-        "interactions",
+        "ripple_batches",
+        "ripple_paths",
         "attention",
         "multitask",
         "node_vectors",

@@ -3,16 +3,19 @@
 import threading
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from prismrec.data.knowledge.graph import ItemKnowledge, KnowledgeGraph  # noqa: E402
 from prismrec.data.prepared import PreparedData, View  # noqa: E402
 from prismrec.data.schema import UNKNOWN  # noqa: E402
 from prismrec.data.sequences import Sequences  # noqa: E402
 from prismrec.data.views import mapped  # noqa: E402
 from prismrec.data.vocabulary import Vocabulary  # noqa: E402
 from prismrec.models.algorithms import NEURAL, ModelsConfig, build_model  # noqa: E402
+from prismrec.models.contract import CandidateScorer  # noqa: E402
 from prismrec.retrieval.blend import QuerySettings  # noqa: E402
 from prismrec.retrieval.bundle import Bundle, BundleContents  # noqa: E402
 from prismrec.retrieval.request import Diversity, NewItem, Request  # noqa: E402
@@ -26,7 +29,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated
 
 @pytest.fixture(scope="module")
 def data():
-    """Users that wander over items of three genres."""
+    """Users that wander over items of three genres, which are entities too."""
     rng = np.random.default_rng(0)
     histories = Sequences.from_lists([rng.integers(0, N_ITEMS, 8) for _ in range(N_USERS)])
     genre = Sequences.from_lists([[item % 3] for item in range(N_ITEMS)])
@@ -34,7 +37,13 @@ def data():
     genres = Vocabulary.from_ids(["a", "b", "c"], np.bincount(sessions.values))
     items = Vocabulary.from_ids([f"i{n}" for n in range(N_ITEMS)], np.bincount(histories.values, minlength=N_ITEMS))
     users = Vocabulary.from_ids([f"u{n}" for n in range(N_USERS)])
-    return PreparedData(items, histories, users, histories, {"genre": View("genre", genres, genre, sessions)})
+    names = [f"entity {n}" for n in range(N_ITEMS + 3)]
+    triples = np.array([(i, 0, N_ITEMS + i % 3) for i in range(N_ITEMS)], np.int32)
+    graph = KnowledgeGraph(Vocabulary.from_ids(names), ("genre",), triples, pa.array(names))
+    return PreparedData(
+        items, histories, users, histories, {"genre": View("genre", genres, genre, sessions)},
+        knowledge=ItemKnowledge(graph, np.arange(N_ITEMS, dtype=np.int64)),
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -77,8 +86,10 @@ def expected(model, bundle):
     """(n_questions, n_items): the scores by the model itself."""
     cases = [(history, user) for history, user in CASES if history or bundle.knows_users]
     users = [user if bundle.knows_users else UNKNOWN for _, user in cases]
-    vectors = model.encoder().encode(Sequences.from_lists([h for h, _ in cases]), np.array(users, np.int64))
-    return vectors @ model.table().target.T
+    encoder, asked = model.encoder(), (Sequences.from_lists([h for h, _ in cases]), np.array(users, np.int64))
+    if isinstance(encoder, CandidateScorer):
+        return encoder.score_candidates(*asked, np.tile(np.arange(N_ITEMS), (len(cases), 1)))
+    return encoder.encode(*asked) @ model.table().target.T
 
 
 @pytest.mark.parametrize("name", NEURAL)

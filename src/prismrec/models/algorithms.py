@@ -7,19 +7,35 @@ from importlib import import_module
 from typing import Any, Literal, get_args
 
 from prismrec.config import Section
+from prismrec.data.knowledge.graph import KnowledgeGraph
 from prismrec.data.prepared import PreparedData
 from prismrec.errors import ArtifactError, MissingExtraError
 from prismrec.models.collaborative.configs import LightGCNConfig, MFConfig, NGCFConfig, PinSageConfig
 from prismrec.models.contract import QueryEncoder, StoredEncoder
 from prismrec.models.heterogeneous.configs import HGTConfig, HIN2VecConfig, MTHGTConfig
+from prismrec.models.knowledge.configs import (
+    ComplExConfig,
+    DistMultConfig,
+    MKRConfig,
+    RESCALConfig,
+    RippleNetConfig,
+    TransDConfig,
+    TransEConfig,
+    TransHConfig,
+    TranslationName,
+    TransRConfig,
+)
 from prismrec.models.sequential.configs import GRU4RecConfig, HGNConfig, MAGNNConfig, SASRecConfig
 
 NeuralName = Literal[
-    "ma_gnn", "sasrec", "gru4rec", "hgn", "mf", "lightgcn", "ngcf", "pinsage", "hin2vec", "hgt", "mthgt"
-]
-Algorithm = Literal["m2grl", NeuralName]
+    "ma_gnn", "sasrec", "gru4rec", "hgn", "mf", "lightgcn", "ngcf", "pinsage", "hin2vec", "hgt", "mthgt",
+    "ripplenet", "mkr",
+]  # fmt: skip
+Algorithm = Literal["m2grl", NeuralName, TranslationName]
 
 NEURAL: tuple[NeuralName, ...] = get_args(NeuralName)
+TRANSLATION: tuple[TranslationName, ...] = get_args(TranslationName)
+"""Models of the knowledge graph alone: they learn from triples, and from no click."""
 
 
 class ModelsConfig(Section):
@@ -36,6 +52,15 @@ class ModelsConfig(Section):
     hin2vec: HIN2VecConfig = HIN2VecConfig()
     hgt: HGTConfig = HGTConfig()
     mthgt: MTHGTConfig = MTHGTConfig()
+    ripplenet: RippleNetConfig = RippleNetConfig()
+    mkr: MKRConfig = MKRConfig()
+    transe: TransEConfig = TransEConfig()
+    transh: TransHConfig = TransHConfig()
+    transr: TransRConfig = TransRConfig()
+    transd: TransDConfig = TransDConfig()
+    rescal: RESCALConfig = RESCALConfig()
+    distmult: DistMultConfig = DistMultConfig()
+    complex: ComplExConfig = ComplExConfig()
 
 
 MODELS: Mapping[NeuralName, tuple[str, str]] = {
@@ -50,6 +75,8 @@ MODELS: Mapping[NeuralName, tuple[str, str]] = {
     "hin2vec": ("prismrec.models.heterogeneous.hin2vec", "HIN2Vec"),
     "hgt": ("prismrec.models.heterogeneous.hgt", "HGT"),
     "mthgt": ("prismrec.models.heterogeneous.mthgt", "MTHGT"),
+    "ripplenet": ("prismrec.models.knowledge.ripplenet", "RippleNet"),
+    "mkr": ("prismrec.models.knowledge.mkr", "MKR"),
 }
 """Where the class of each model is; it takes (config, data, *, seed, device) and is a `NeuralModel`."""
 
@@ -59,6 +86,7 @@ ENCODERS: Mapping[str, tuple[str, str]] = {
     "sasrec": ("prismrec.models.sequential.sasrec", "SASRecEncoder"),
     "gru4rec": ("prismrec.models.sequential.gru4rec", "GRU4RecEncoder"),
     "hgn": ("prismrec.models.sequential.hgn", "HGNEncoder"),
+    "ripplenet": ("prismrec.models.knowledge.ripplenet", "RippleNetEncoder"),
 }
 """Where the encoder of each model is: `opened(config, arrays)` takes what `stored` gave."""
 
@@ -71,6 +99,19 @@ def build_model(name: NeuralName, models: ModelsConfig, data: PreparedData, *, s
         ConfigError, DataError: the data do not have what the model learns from.
     """
     return _named(MODELS[name], name)(getattr(models, name), data, seed=seed, device=device)
+
+
+def build_translation(
+    name: TranslationName, models: ModelsConfig, graph: KnowledgeGraph, *, seed: int, device: str
+) -> Any:
+    """A fresh model of links (`models.knowledge.translation.TranslationModel`), ready to be trained.
+
+    Raises:
+        MissingExtraError: torch is not installed.
+        ConfigError, DataError: the settings or the graph do not fit the model.
+    """
+    kind = _named(("prismrec.models.knowledge.translation", "TranslationModel"), name)
+    return kind(name, getattr(models, name), graph, seed=seed, device=device)
 
 
 def open_encoder(stored: StoredEncoder) -> QueryEncoder:
@@ -105,4 +146,16 @@ def _named(place: tuple[str, str], model: str) -> Any:
         raise MissingExtraError(f"{model} needs {error.name}: pip install 'prismrec[neural]'") from error
 
 
-__all__ = ["ENCODERS", "MODELS", "NEURAL", "Algorithm", "ModelsConfig", "NeuralName", "build_model", "open_encoder"]
+__all__ = [
+    "ENCODERS",
+    "MODELS",
+    "NEURAL",
+    "TRANSLATION",
+    "Algorithm",
+    "ModelsConfig",
+    "NeuralName",
+    "TranslationName",
+    "build_model",
+    "build_translation",
+    "open_encoder",
+]

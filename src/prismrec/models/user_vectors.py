@@ -3,7 +3,7 @@
     q = p_u                      for a user known from training
     q = mean_{i in h} s_i        for another with history h: what one step of propagation without weights makes of it
 
-It needs no torch: MF, LightGCN, NGCF, PinSage, HIN2Vec, HGT and MTHGT are served from plain tables.
+It needs no torch: MF, LightGCN, NGCF, PinSage, HIN2Vec, HGT, MTHGT and MKR are served from plain tables.
 """
 
 from __future__ import annotations
@@ -50,17 +50,16 @@ class UserVectors:
         vectors = np.zeros((len(histories), self._sources.shape[1]), np.float32)
         known = users != UNKNOWN
         vectors[known] = self._users[users[known]]
-        vectors[~known] = self._means(histories.take(np.flatnonzero(~known)))
+        vectors[~known] = history_means(histories.take(np.flatnonzero(~known)), self._sources)
         return vectors
 
-    def _means(self, histories: Sequences) -> NDArray[np.float32]:
-        """(n_rows, dim): the mean of what the items of each history say, an item that occurs twice counts twice."""
-        shares = np.repeat((1 / np.maximum(histories.lengths, 1)).astype(np.float32), histories.lengths)
-        shape = (len(histories), len(self._sources))
-        means: NDArray[np.float32] = (
-            csr_array((shares, histories.values, histories.offsets), shape=shape) @ self._sources
-        )
-        return means
+
+def history_means(histories: Sequences, sources: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n_rows, dim): the mean of what the items of each history say, an item that occurs twice counts twice."""
+    shares = np.repeat((1 / np.maximum(histories.lengths, 1)).astype(np.float32), histories.lengths)
+    shape = (len(histories), len(sources))
+    means: NDArray[np.float32] = csr_array((shares, histories.values, histories.offsets), shape=shape) @ sources
+    return means
 
 
-__all__ = ["UserVectors"]
+__all__ = ["UserVectors", "history_means"]

@@ -127,8 +127,16 @@ SPACES: Mapping[Algorithm, SearchSpace] = {
     },
     "hgt": {**_SUBGRAPHS, "hidden_share": Real(0.0, 1.0)},
     "mthgt": {**_SUBGRAPHS, "hidden_share": Real(0.0, 1.0), "experts": Whole(2, 8)},
+    "ripplenet": {
+        "embedding_dim": OneOf((8, 16, 32)), "learning_rate": Real(1e-3, 5e-2, log=True), "n_hops": Whole(1, 3),
+        "triples_per_hop": OneOf((16, 32, 64)), "kge_weight": Real(1e-4, 0.1, log=True), "l2": OneOf((0.0, 1e-8, 1e-7, 1e-6, 1e-5)),
+    },
+    "mkr": {
+        "embedding_dim": OneOf((4, 8, 16, 32, 64)), "learning_rate": Real(3e-4, 2e-2, log=True), "l2": _L2,
+        "low_layers": Whole(1, 3), "high_layers": Whole(1, 3), "schedule.interval": Whole(1, 8),
+    },
 }  # fmt: skip
-"""Of every algorithm; but for M2GRL's the names are fields of its own section, `[models.<algorithm>]`."""
+"""Of every algorithm that learns from clicks; but for M2GRL's the names are fields of `[models.<algorithm>]`."""
 
 
 def full_name(algorithm: Algorithm, name: str) -> str:
@@ -145,8 +153,10 @@ def search_space(settings: Section, algorithm: Algorithm, only: tuple[str, ...] 
         only: fields to search, named as in the table or in full; all of them where empty.
 
     Raises:
-        ConfigError: `only` names a field that the table lacks.
+        ConfigError: `only` names a field that the table lacks, or the algorithm has no table.
     """
+    if algorithm not in SPACES:
+        raise ConfigError(f"tune searches models that learn from clicks, and {algorithm} learns from triples alone")
     table = SPACES[algorithm]
     for name in only:
         if name not in table and name not in map(partial(full_name, algorithm), table):

@@ -46,3 +46,11 @@ def test_a_user_who_had_everything_still_gets_an_item():
 
 def test_pairs_are_told_once_and_rising():
     assert UnseenItems(Sequences.from_lists([[2, 0, 2], [], [1]]), 5).had.tolist() == [0, 2, 11]
+
+
+def test_pairs_are_known_by_user_and_item():
+    unseen = UnseenItems(Sequences.from_lists([[2, 0], [], [4]]), 5)
+    users, items = np.array([0, 0, 1, 2, 2]), np.array([0, 1, 2, 4, 0])
+    assert unseen.holds(users, items).tolist() == [True, False, False, True, False]
+    nobody = UnseenItems(Sequences.from_lists([[], []]), 5)
+    assert not nobody.holds(users % 2, items).any()

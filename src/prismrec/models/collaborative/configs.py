@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from prismrec.config import Section
+from prismrec.models.neural.negatives import NegativeSettings
 
 
 class MFConfig(Section):
@@ -16,6 +17,9 @@ class MFConfig(Section):
     learning_rate: float = Field(0.003, gt=0, le=1, description="of Adam")
     batch_size: int = Field(4096, ge=1, description="interactions per step")
     l2: float = Field(1e-4, ge=0, description="weight of the squared vectors of a batch, per example")
+    negatives: NegativeSettings = Field(
+        default=NegativeSettings(), description="items that had ones are compared with, `[models.mf.negatives]`"
+    )
 
 
 class LightGCNConfig(Section):

@@ -41,9 +41,9 @@ from torch import nn
 from prismrec.data.prepared import PreparedData
 from prismrec.models.collaborative.adjacency import UserItemGraph
 from prismrec.models.collaborative.configs import LightGCNConfig
-from prismrec.models.collaborative.interactions import InteractionBatches
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
 from prismrec.models.neural.contract import Objective
+from prismrec.models.neural.interactions import InteractionBatches
 from prismrec.models.neural.losses import bpr, sampled_softmax
 from prismrec.models.neural.made_once import MadeOnce
 from prismrec.models.user_vectors import UserVectors

@@ -3,8 +3,9 @@
     r_uj = p_u . q_j + b_j
     L    = mean -log sigmoid(r_ui - r_uj) + l2 (|p_u|^2 + |q_i|^2 + |q_j|^2 + b_i^2 + b_j^2)
 
-i is an item of u, j an item that u never had, drawn uniformly. Rendle, Freudenthaler, Gantner & Schmidt-Thieme: BPR.
-UAI 2009, https://arxiv.org/abs/1205.2618. Time per step: O(batch x dim), and O((n_users + n_items) dim) for Adam.
+i is an item of u, j an item that u never had, drawn uniformly unless `negatives` says otherwise. Rendle, Freudenthaler,
+Gantner & Schmidt-Thieme: BPR. UAI 2009, https://arxiv.org/abs/1205.2618. Time per step: O(batch x dim), and
+O((n_users + n_items) dim) for Adam.
 
 Differs from the paper: Adam instead of plain SGD.
 """
@@ -20,9 +21,9 @@ from torch.nn.functional import embedding
 
 from prismrec.data.prepared import PreparedData
 from prismrec.models.collaborative.configs import MFConfig
-from prismrec.models.collaborative.interactions import InteractionBatches
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
 from prismrec.models.neural.contract import Objective
+from prismrec.models.neural.interactions import InteractionBatches
 from prismrec.models.neural.losses import bpr
 from prismrec.models.user_vectors import UserVectors
 
@@ -44,7 +45,7 @@ class MF:
         """Fresh vectors for the users and items of `data`."""
         generator = torch.Generator().manual_seed(seed)
         self._config = config
-        self._batches = InteractionBatches(data, config.batch_size, seed)
+        self._batches = InteractionBatches(data, config.batch_size, seed, config.negatives)
         self.network = MFNetwork(len(data.users), len(data.items), config.embedding_dim, generator).to(device)
         self._device = device
 

@@ -36,10 +36,10 @@ from torch import nn
 from prismrec.data.prepared import PreparedData
 from prismrec.models.collaborative.adjacency import UserItemGraph
 from prismrec.models.collaborative.configs import PinSageConfig
-from prismrec.models.collaborative.interactions import InteractionBatches
 from prismrec.models.collaborative.visits import Visited, Walks, important_neighbours, related_items
 from prismrec.models.contract import EmbeddingTable, StoredEncoder, TaskLoss
 from prismrec.models.neural.contract import Objective
+from prismrec.models.neural.interactions import InteractionBatches
 from prismrec.models.neural.made_once import MadeOnce
 from prismrec.models.neural.threads import threads_kept
 from prismrec.models.user_vectors import UserVectors

@@ -28,15 +28,21 @@ class UnseenItems:
         """(n_pairs,) every pair of a user and an item that they had, once: user x n_items + item, rising."""
         return self._had
 
+    def holds(self, users: NDArray[np.int64], items: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """(n,) bool: whether each user had the item beside them."""
+        if not len(self._had):
+            return np.zeros(len(users), np.bool_)
+        pairs = users * self._n_items + items
+        places = np.minimum(np.searchsorted(self._had, pairs), len(self._had) - 1)
+        return np.asarray(self._had[places] == pairs)
+
     def draw(self, users: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
         """One item per entry of `users`, in their shape; a user who had nearly all may get one that they had."""
         owners = users.reshape(-1)
         drawn = rng.integers(self._n_items, size=len(owners))
         open_places = np.arange(len(owners))  # whose item is not checked yet: ever fewer
         for _ in range(_DRAWS):
-            pairs = owners[open_places] * self._n_items + drawn[open_places]
-            places = np.minimum(np.searchsorted(self._had, pairs), len(self._had) - 1)
-            open_places = open_places[self._had[places] == pairs]
+            open_places = open_places[self.holds(owners[open_places], drawn[open_places])]
             if not len(open_places):
                 break
             drawn[open_places] = rng.integers(self._n_items, size=len(open_places))

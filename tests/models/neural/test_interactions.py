@@ -9,7 +9,7 @@ from prismrec.data.prepared import PreparedData
 from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import DataError
-from prismrec.models.collaborative.interactions import InteractionBatches
+from prismrec.models.neural.interactions import InteractionBatches
 
 N_ITEMS = 12
 some_histories = st.lists(st.lists(st.integers(0, N_ITEMS - 1), max_size=8), min_size=1, max_size=10).filter(any)

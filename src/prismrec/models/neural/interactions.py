@@ -7,23 +7,28 @@ from numpy.typing import NDArray
 
 from prismrec.data.prepared import PreparedData
 from prismrec.errors import DataError
+from prismrec.models.neural.negatives import NegativeSettings, negative_draws
 from prismrec.models.neural.unseen import UnseenItems
 
 Triples = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]
 
+_UNIFORM = NegativeSettings()
+
 
 class InteractionBatches:
-    """All interactions once per epoch in random order, each with one uniform negative that its user never had."""
+    """All interactions once per epoch in random order, each with one negative that its user never had."""
 
-    def __init__(self, data: PreparedData, batch_size: int, seed: int) -> None:
+    def __init__(self, data: PreparedData, batch_size: int, seed: int, negatives: NegativeSettings = _UNIFORM) -> None:
         """Bind the interactions.
 
         Raises:
             DataError: there is nothing to learn from.
+            ConfigError: the settings of negatives ask for what the data do not have.
         """
         self._n_items = len(data.items)
-        self._unseen = UnseenItems(data.histories, self._n_items)
-        self._known = self._unseen.had
+        unseen = UnseenItems(data.histories, self._n_items)
+        self._draws = negative_draws(negatives, data, unseen)
+        self._known = unseen.had
         if not len(self._known):
             raise DataError("the log has no interactions to learn from")
         self._batch_size = batch_size
@@ -44,7 +49,7 @@ class InteractionBatches:
         chosen = self._known[self._order[number * self._batch_size : (number + 1) * self._batch_size]]
         users, positives = np.divmod(chosen, self._n_items)
         rng = np.random.default_rng([self._seed, epoch, number])
-        return users, positives, self._unseen.draw(users, rng)
+        return users, positives, self._draws.draw(users, positives, rng)
 
 
 __all__ = ["InteractionBatches"]
