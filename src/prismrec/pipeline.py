@@ -39,6 +39,8 @@ from prismrec.fitting import (
 )
 from prismrec.fitting.warm_start import stored_whole
 from prismrec.inputs import keep_quarantine, prepare_log, read_tables
+from prismrec.link_training import link_contents
+from prismrec.models.algorithms import TRANSLATION
 from prismrec.models.m2grl.tables import SIDES
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle
@@ -91,6 +93,13 @@ def train(
     refuse_foreign(path, MANIFEST)  # before hours of training, not after
     if resume and not (has_checkpoint(run_folder) or has_checkpoint(tuning_folder)):
         raise ArtifactError(f"there is no checkpoint in {run_folder}: start without --resume")
+    if settings.algorithm in TRANSLATION:
+        _refuse_for_links(settings.algorithm, start, interactions, items, users, user_links)
+        contents = link_contents(
+            settings, run_folder, stop_on_validation=tune_on_validation, resume=resume, evaluation=evaluation,
+            progress=progress,
+        )  # fmt: skip
+        return _finish(path, contents)
     settings = _as_encoded(settings, progress)
     chosen = settings if start is None else settings.model_copy(update={"query": start.contents.query})
     metrics: Mapping[str, float] = {}
@@ -137,6 +146,8 @@ def train_prepared(
     """
     path = Path(path)
     refuse_foreign(path, MANIFEST)
+    if settings.algorithm in TRANSLATION:
+        raise ConfigError(f"{settings.algorithm} learns from triples, not from prepared clicks: train without them")
     settings = _as_encoded(settings, progress)
     if start is not None:
         _check_prepared_on(start, data)
@@ -193,6 +204,14 @@ def train_under_torchrun(
     model, log = left_by_crew(run_folder_of(path), data.view_names)
     query = settings.query if start is None else start.contents.query
     return _finish(path, contents_of(Fitted(model, data, log), settings, query, evaluation=evaluation))
+
+
+def _refuse_for_links(algorithm: str, *given: Any) -> None:
+    """Models of links read the triples that the settings name, and begin with fresh vectors."""
+    if any(value is not None for value in given):
+        raise ConfigError(
+            f"{algorithm} learns from the triples of [knowledge] alone: it takes no tables and no bundle to start from"
+        )
 
 
 def _as_encoded(settings: Settings, progress: Progress | None) -> Settings:

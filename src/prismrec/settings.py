@@ -19,6 +19,7 @@ from prismrec.data.schema import InteractionColumns, TimestampUnit
 from prismrec.data.sessions import SessionSettings
 from prismrec.data.splits import SplitSettings
 from prismrec.data.views import ViewSettings
+from prismrec.evaluation.links import LinkSettings
 from prismrec.evaluation.protocols import EvaluationSettings
 from prismrec.evaluation.rivals import RivalSettings
 from prismrec.graphs.edge_list import EdgeListSettings
@@ -100,6 +101,7 @@ class Settings(Section):
     cold_start: ColdStartSettings = ColdStartSettings()
     split: SplitSettings = SplitSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    links: LinkSettings = Field(default=LinkSettings(), description="how links of the knowledge graph are asked for")
     baselines: BaselinesConfig = BaselinesConfig()
     rivals: RivalSettings = RivalSettings()
     tracking: TrackingSettings = Field(

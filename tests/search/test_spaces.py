@@ -6,7 +6,7 @@ import pytest
 
 from prismrec.errors import ConfigError
 from prismrec.evaluation.tuning import replaced
-from prismrec.models.algorithms import Algorithm
+from prismrec.models.algorithms import TRANSLATION, Algorithm
 from prismrec.search.spaces import SPACES, OneOf, Real, Whole, full_name, search_space, value_of
 from prismrec.settings import Settings, build_settings
 
@@ -17,8 +17,13 @@ def ends(knob):
     return knob.values if isinstance(knob, OneOf) else (knob.low, knob.high)
 
 
-def test_every_algorithm_has_a_table():
-    assert set(SPACES) == set(get_args(Algorithm))
+def test_every_algorithm_that_learns_from_clicks_has_a_table():
+    assert set(SPACES) == set(get_args(Algorithm)) - set(TRANSLATION)
+
+
+def test_algorithms_that_learn_from_triples_are_refused():
+    with pytest.raises(ConfigError, match="transe learns from triples alone"):
+        search_space(Settings(), "transe")
 
 
 @pytest.mark.parametrize(("algorithm", "name"), FIELDS, ids=lambda part: str(part))

@@ -13,6 +13,7 @@ session's earlier items, or the user's |
 | `kfold` | each row in one of `n_folds` random folds, one split per fold | the user's items in the other folds |
 | `cold_item` | all rows of a share of the items, by `data.cold_items` | the user's earlier items, none withheld |
 | `click` | 20 % of the pairs at random for validation, 20 % for test, by `data.click_splits` | the user's other items |
+| `link` | triples of the knowledge graph, by `link_data` | one end of the triple, and its relation |
 
 Rows of a user are ordered by (timestamp, source_row). The log comes from `sessions.clean`: short clicks and repeats
 gone, sessions numbered. A validation split is the same cut made again inside the training rows: `validation_split`.
@@ -37,7 +38,7 @@ from prismrec.data.schema import ITEM_ID, ROW, SESSION_ID, TIMESTAMP, USER_ID, I
 from prismrec.data.sessions import SESSION_NUMBER
 from prismrec.errors import ConfigError, DataError
 
-Protocol = Literal["next_item", "next_in_session", "ratio", "kfold", "cold_item", "click"]
+Protocol = Literal["next_item", "next_in_session", "ratio", "kfold", "cold_item", "click", "link"]
 History = Literal["session", "user"]
 
 _PRIME = 2**31 - 1  # products of two residues stay below 2^62: no engine overflows

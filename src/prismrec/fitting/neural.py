@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 from prismrec.crew_fitting import fingerprint_of
 from prismrec.data.prepared import PreparedData
 from prismrec.errors import ConfigError, MissingExtraError
-from prismrec.evaluation.queries import Queries
 from prismrec.fitting.fitted import FittedEncoder
-from prismrec.fitting.validation import validation_score
+from prismrec.fitting.validation import Validation, validation_score
 from prismrec.fitting.warm_start import start_from
-from prismrec.models.algorithms import NeuralName, build_model
+from prismrec.models.algorithms import TRANSLATION, NeuralName, build_model
 from prismrec.resources import available_cores
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle
@@ -31,7 +31,7 @@ def fit_neural(
     settings: Settings,
     *,
     start: Bundle | None,
-    validation: Queries | None,
+    validation: Validation | None,
     run_folder: Path | None,
     resume: bool,
     progress: Progress,
@@ -41,7 +41,7 @@ def fit_neural(
     Arguments and errors are those of `fitting.fit`.
     """
     name, training = _checked(settings)
-    with _torch_session(training):
+    with torch_session(training):
         model = build_model(name, settings.models, data, seed=training.seed, device=training.device)
         from prismrec.models.neural.threads import threads_kept
         from prismrec.models.neural.trainable import TorchTraining
@@ -81,9 +81,21 @@ def _checked(settings: Settings) -> tuple[NeuralName, TrainingSettings]:
     Raises:
         ConfigError: names the setting and what to do.
     """
+    name = settings.algorithm
+    if name == "m2grl" or name in TRANSLATION:
+        raise ConfigError(f"algorithm = {name!r} does not learn from histories in torch")
+    refuse_of_m2grl(settings)
+    check_encoded(settings.query)
+    return cast(NeuralName, name), settings.training
+
+
+def refuse_of_m2grl(settings: Settings) -> None:
+    """Refuse settings of training that only M2GRL can follow, where `algorithm` is another model.
+
+    Raises:
+        ConfigError: names the setting and what to do.
+    """
     name, training = settings.algorithm, settings.training
-    if name == "m2grl":
-        raise ConfigError("algorithm = 'm2grl' is no model in torch")
     if settings.sharding.processes > 1:
         raise ConfigError(
             f"sharding.processes = {settings.sharding.processes}: several processes train m2grl; {name} trains in one"
@@ -94,8 +106,6 @@ def _checked(settings: Settings) -> tuple[NeuralName, TrainingSettings]:
             f"training.learning_rate = {training.learning_rate} is that of m2grl; {name} has its own: set "
             f"models.{name}.learning_rate"
         )
-    check_encoded(settings.query)
-    return name, training
 
 
 def as_encoded(settings: Settings) -> tuple[Settings, list[str]]:
@@ -115,7 +125,7 @@ def as_encoded(settings: Settings) -> tuple[Settings, list[str]]:
 
 
 @contextmanager
-def _torch_session(training: TrainingSettings) -> Iterator[None]:
+def torch_session(training: TrainingSettings) -> Iterator[None]:
     """Torch with the threads of the settings, and with reproducible kernels where they ask for these.
 
     Raises:
@@ -138,4 +148,4 @@ def _torch_session(training: TrainingSettings) -> Iterator[None]:
         torch.use_deterministic_algorithms(deterministic)
 
 
-__all__ = ["as_encoded", "fit_neural"]
+__all__ = ["as_encoded", "fit_neural", "refuse_of_m2grl", "torch_session"]

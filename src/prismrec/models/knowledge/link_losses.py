@@ -36,8 +36,9 @@ def link_losses(
     """
     if loss == "softmax":
         spread = math.log((n_entities - 1) / negatives.shape[1]) if negatives.shape[1] < n_entities else 0.0
-        others = torch.logsumexp(negatives.masked_fill(hidden, -torch.inf), 1) + spread
-        return torch.logaddexp(true, others) - true
+        shown = negatives.masked_fill_(hidden, -torch.inf)
+        logits = torch.cat([true[:, None] - spread, shown], 1)
+        return -torch.log_softmax(logits, 1)[:, 0]  # one pass there and one back
     if loss == "self_adversarial":
         weights = torch.softmax((temperature * negatives.detach()).masked_fill(hidden, -torch.inf), 1).nan_to_num(0.0)
         return -(logsigmoid(margin + true) + (weights * logsigmoid(-margin - negatives)).sum(1)) / 2

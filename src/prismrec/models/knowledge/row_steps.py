@@ -36,29 +36,29 @@ class RowSteps:
         kept = ("squares",) if optimizer == "adagrad" else ("mean", "squares")
         self.moments = {f"{kind}.{name}": torch.zeros_like(table) for name, table in tables.items() for kind in kept}
 
-    def move(self, name: str, rows: Tensor, gradients: Tensor, step: int) -> None:
+    def move(self, name: str, rows: Tensor, values: Tensor, gradients: Tensor, step: int) -> None:
         """Take one step with some rows of a table.
 
         Args:
             rows: (n,) int64, distinct.
+            values: (n, ...) float32: what they are now.
             gradients: (n, ...) float32.
             step: steps of the training before this one.
         """
         squares = self.moments[f"squares.{name}"]
-        known = squares[rows]
+        known = squares.index_select(0, rows)
         if self._optimizer == "adagrad":
-            known.addcmul_(gradients, gradients)
-            squares[rows] = known
+            squares.index_copy_(0, rows, known.addcmul_(gradients, gradients))
             change = gradients / known.sqrt_().add_(_EPSILON)
         else:
             first, second = _BETAS
             means = self.moments[f"mean.{name}"]
-            mean = torch.lerp(gradients, means[rows], first)
-            known.mul_(second).addcmul_(gradients, gradients, value=1 - second)
-            means[rows], squares[rows] = mean, known
-            spread = (known / (1 - second ** (step + 1))).sqrt_().add_(_EPSILON)
+            mean = torch.lerp(gradients, means.index_select(0, rows), first)
+            means.index_copy_(0, rows, mean)
+            squares.index_copy_(0, rows, known.mul_(second).addcmul_(gradients, gradients, value=1 - second))
+            spread = known.div_(1 - second ** (step + 1)).sqrt_().add_(_EPSILON)
             change = mean.div_(1 - first ** (step + 1)).div_(spread)
-        self._tables[name].index_add_(0, rows, change, alpha=-self._learning_rate)
+        self._tables[name].index_copy_(0, rows, torch.add(values, change, alpha=-self._learning_rate))
 
 
 __all__ = ["RowOptimizer", "RowSteps"]

@@ -82,7 +82,7 @@ class TranslationModel:
         )
         generator = torch.Generator().manual_seed(seed)
         dim, n, m = config.embedding_dim, graph.n_entities, graph.n_relations
-        shapes: dict[str, tuple[int, ...]] = {table: (n, dim) for table in self._score.entity_tables}
+        shapes: dict[str, tuple[int, ...]] = dict.fromkeys(self._score.entity_tables, (n, dim))
         shapes |= {table: (m, *shape) for table, shape in self._score.relation_shapes(dim).items()}
         self._tables = {
             table: (torch.randn(shape, generator=generator) * dim**-0.5).to(device) for table, shape in shapes.items()
@@ -102,7 +102,7 @@ class TranslationModel:
         triples = self._triples_of(epoch, step)
         drawn = self._negatives.draw(triples, np.random.default_rng([self._seed, epoch, step]))
         rows, batch = self._touched(triples, drawn)
-        leaves = {name: table[rows[name]].requires_grad_() for name, table in self._tables.items()}
+        leaves = {name: table.index_select(0, rows[name]).requires_grad_() for name, table in self._tables.items()}
         losses = self._losses(leaves, batch)
         objective = losses.mean()
         if self._config.l3:
@@ -110,7 +110,7 @@ class TranslationModel:
         objective.backward()
         for name, leaf in leaves.items():
             if leaf.grad is not None:
-                self._steps.move(name, rows[name], leaf.grad, epoch * self.steps_per_epoch + step)
+                self._steps.move(name, rows[name], leaf.detach(), leaf.grad, epoch * self.steps_per_epoch + step)
         return {"link": TaskLoss(float(losses.detach().sum()), len(losses))}
 
     def task_weights(self) -> Mapping[str, float]:
@@ -156,9 +156,10 @@ class TranslationModel:
 
     def _touched(self, triples: NDArray[np.int32], drawn: list[Corrupted]) -> tuple[dict[str, Tensor], _Batch]:
         """Which rows of each table a step touches, and the batch in terms of these."""
-        ends = np.concatenate([triples[:, 0], triples[:, 2], *(part.candidates for part in drawn)])
+        wide = triples.astype(np.int64)  # as torch has indices
+        ends = np.concatenate([wide[:, 0], wide[:, 2], *(part.candidates for part in drawn)])
         entities, places = np.unique(ends, return_inverse=True)
-        relations, which = np.unique(triples[:, 1], return_inverse=True)
+        relations, which = np.unique(wide[:, 1], return_inverse=True)
         heads, tails, *candidates = self._tensor(places).split([len(triples)] * 2 + [len(p.candidates) for p in drawn])
         rows = dict.fromkeys(self._tables, self._tensor(relations))
         rows |= dict.fromkeys(self._score.entity_tables, self._tensor(entities))
@@ -204,7 +205,7 @@ class TranslationModel:
 
 
 def _rows(tables: Rows, places: Tensor) -> dict[str, Tensor]:
-    return {name: table[places] for name, table in tables.items()}
+    return {name: table.index_select(0, places) for name, table in tables.items()}
 
 
 def _check(name: str, config: LinkModelConfig, graph: KnowledgeGraph) -> None:
