@@ -7,18 +7,19 @@ import pytest
 
 from prismrec.errors import ArtifactError, MissingExtraError
 from prismrec.models import algorithms
-from prismrec.models.algorithms import ENCODERS, MODELS, NEURAL, ModelsConfig, build_model, open_encoder
+from prismrec.models.algorithms import ENCODERS, MODELS, NEURAL, TRANSLATION, ModelsConfig, build_model, open_encoder
 from prismrec.models.contract import StoredEncoder
 from prismrec.settings import Settings
 
 
 def test_every_algorithm_has_a_class_an_encoder_and_settings():
-    assert set(MODELS) == set(ENCODERS) == set(NEURAL) == set(ModelsConfig.model_fields)
+    assert set(MODELS) == set(ENCODERS) == set(NEURAL)
+    assert set(ModelsConfig.model_fields) == {*NEURAL, *TRANSLATION}
     assert Settings.model_fields["algorithm"].default == "m2grl"
 
 
 def test_settings_have_at_most_twelve_fields_each_with_a_description():
-    for name in NEURAL:
+    for name in (*NEURAL, *TRANSLATION):
         section = type(getattr(ModelsConfig(), name))
         assert 1 <= len(section.model_fields) <= 12, name
         assert all(field.description for field in section.model_fields.values()), name
