@@ -14,7 +14,7 @@ STAGES = [
     "errors", "config", "files", "resources", "cluster", "data", "graphs", "models", "training", "evaluation",
     "retrieval", "serving", "settings", "sizing", "preflight", "inputs", "link_data", "crew_fitting", "worker",
     "fitting", "link_training", "pipeline", "contenders", "link_contenders", "cold_placements", "cold_contenders",
-    "trade_off", "search", "cli", "__main__", "__init__",
+    "click_contenders", "trade_off", "search", "cli", "__main__", "__init__",
 ]  # fmt: skip
 HEAVY = ["torch", "ibis", "duckdb", "numba", "pandas", "scipy", "faiss", "plotly", "typer", "fastapi"]
 
@@ -60,6 +60,9 @@ def test_models_never_import_each_other():
         "configs",
         "ripple_batches",
         "ripple_paths",
+        "impressions",
+        "kcnn",
+        "news_beginning",
         "attention",
         "multitask",
         "node_vectors",

@@ -1,10 +1,15 @@
 """Settings of a contender: what a variant changes, and what belongs to the algorithm of the file alone."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from prismrec.contenders import VARIANTS
-from prismrec.contenders.arena import Learned, varied
+from prismrec.contenders.arena import Learned, data_of, varied
+from prismrec.data.knowledge.graph import ItemKnowledge, KnowledgeGraph
+from prismrec.data.prepared import PreparedData
+from prismrec.data.sequences import Sequences
+from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ConfigError
 from prismrec.models.algorithms import NEURAL
 from prismrec.retrieval.blend import QuerySettings
@@ -92,3 +97,33 @@ def test_without_validation_the_last_epoch_is_kept_and_has_no_score():
     learned = Learned.of(log_of([None, None, None], seconds=0.5, kept=3))
     assert (learned.epochs, learned.kept_epochs, learned.score) == (3, 3, None)
     assert np.isclose(learned.seconds_to_best, 1.5)
+
+
+def with_graph():
+    """Four items that are entities, two attributes, and six triples."""
+    histories = Sequences.from_lists([[0, 1, 2, 3]])
+    triples = np.array([[0, 0, 4], [1, 0, 4], [2, 0, 5], [3, 0, 5], [0, 1, 5], [2, 1, 4]], np.int32)
+    labels = pa.array(["A", "B", "C", "D", "x", "y"])
+    graph = KnowledgeGraph(Vocabulary.from_ids(labels.to_pylist()), ("has", "likes"), triples, labels)
+    items = Vocabulary.from_ids(list(range(4)), np.ones(4, np.int64))
+    knowledge = ItemKnowledge(graph, np.arange(4))
+    return PreparedData(items, histories, Vocabulary.from_ids(["u"]), histories, knowledge=knowledge)
+
+
+def test_a_control_learns_from_the_same_clicks_and_another_graph():
+    own, data = build_settings({"algorithm": "mkr"}), with_graph()
+    none = data_of(data, varied(own, VARIANTS["mkr_absent"]), own)
+    mixed = data_of(data, varied(own, VARIANTS["mkr_shuffled"]), own)
+    assert none.knowledge.graph.n_triples == 0
+    assert mixed.knowledge.graph.n_triples == 6
+    assert set(map(tuple, mixed.knowledge.graph.triples.tolist())) != set(
+        map(tuple, data.knowledge.graph.triples.tolist())
+    )
+    assert none.histories is mixed.histories is data.histories
+    assert data_of(data, varied(own, VARIANTS["mkr"]), own).knowledge is data.knowledge
+
+
+def test_a_graph_that_the_settings_control_already_is_not_changed_again():
+    own = build_settings({"algorithm": "mkr", "knowledge": {"control": "absent"}})
+    data = with_graph()
+    assert data_of(data, own, own).knowledge is data.knowledge

@@ -170,7 +170,7 @@ def test_a_contender_that_knows_the_answers_of_the_test_gains_nothing_by_it_in_t
         return queries
 
     monkeypatch.setattr(arena, "queries_from", with_answers_read)
-    monkeypatch.setattr(arena, "_built", lambda name, config: Cheat(config))
+    monkeypatch.setattr(arena, "fit_baseline", lambda name, config, data: Cheat(config).fit(data))
     settings = demo_settings(FAST)
     found = run(*read_tables(settings, *tables), settings, ["popularity"], reference=[])
     cheats = found.chosen["popularity"]["repeat_weight"] == 100.0
@@ -179,8 +179,8 @@ def test_a_contender_that_knows_the_answers_of_the_test_gains_nothing_by_it_in_t
 
 def test_an_unknown_name_is_refused_before_any_work(monkeypatch):
     monkeypatch.setattr(contenders, "split", None)
-    with pytest.raises(ConfigError, match="there is no model 'svd'; there are random, popularity, item_knn, "):
-        run(None, None, demo_settings(), ["popularity", "svd"])  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="there is no model 'slim'; there are random, popularity, item_knn, "):
+        run(None, None, demo_settings(), ["popularity", "slim"])  # type: ignore[arg-type]
 
 
 def test_where_seen_items_are_left_out_repeats_are_not_tuned(tables, monkeypatch):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from prismrec.contenders import ABLATIONS, BASELINES, DEFAULT, SPACES, VARIANTS
+from prismrec.contenders import ABLATIONS, BASELINES, CONTROLS, DEFAULT, SPACES, VARIANTS, with_controls
 from prismrec.contenders.arena import varied
 from prismrec.models.algorithms import NEURAL
 from prismrec.models.baselines import BaselinesConfig
@@ -64,3 +64,20 @@ def test_the_fields_of_every_variant_exist_and_change_something(name):
         assert place == value
     if name not in ("m2grl", *NEURAL):
         assert settings != varied(start, {"algorithm": settings.algorithm})
+
+
+def test_each_knowledge_aware_model_is_followed_by_its_controls():
+    assert with_controls(["popularity", "mkr", "ripplenet", "mkr_absent"]) == (
+        "popularity", "mkr", "mkr_shuffled", "mkr_absent", "ripplenet", "ripplenet_shuffled", "ripplenet_absent",
+    )  # fmt: skip
+    assert with_controls(DEFAULT) == DEFAULT
+
+
+def test_a_control_is_its_model_and_nothing_but_the_graph_differs():
+    start = demo_settings()
+    for model, controls in CONTROLS.items():
+        own = varied(start, VARIANTS[model])
+        for name, control in controls.items():
+            changed = varied(start, VARIANTS[name])
+            assert changed.knowledge == own.knowledge.model_copy(update={"control": control})
+            assert changed.model_copy(update={"knowledge": own.knowledge}) == own

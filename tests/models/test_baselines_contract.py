@@ -143,5 +143,5 @@ def test_the_table_and_the_settings_name_the_same_baselines():
 
 
 def test_an_unknown_baseline_is_refused_by_name():
-    with pytest.raises(ConfigError, match="no baseline 'svd'; there are random, popularity, item_knn"):
-        build_baseline("svd", BaselinesConfig())
+    with pytest.raises(ConfigError, match="no baseline 'slim'; there are random, popularity, item_knn"):
+        build_baseline("slim", BaselinesConfig())

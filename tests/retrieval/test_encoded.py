@@ -131,6 +131,7 @@ def test_some_candidates_score_as_they_do_in_the_whole_catalogue(make):
     np.testing.assert_allclose(scores, np.take_along_axis(whole, some, axis=1), rtol=1e-5)
     assert scores.dtype == np.float32
     assert isinstance(asked, CandidateScorer)
+    assert asked.comparable == (make is opinionated)
 
 
 @pytest.mark.parametrize(

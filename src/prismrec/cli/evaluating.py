@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from prismrec import __version__
+from prismrec.cli.clicking import evaluate_clicks
+from prismrec.cli.linking import evaluate_links
 from prismrec.cli.options import AsJson, ConfigFile, Overrides, names_of
 from prismrec.cli.spreading import evaluate_diversity, levels_of
 from prismrec.cli.terminal import busy, emit, keep, say, show
@@ -66,8 +68,9 @@ def evaluate(
 
     Prints a table for all targets and one for rare ones, with bootstrap intervals and p-values against the best simple
     baseline (with --ablations the whole model, with --against the best of others). What is held out is
-    `split.protocol` in the settings; under cold_item, items instead of clicks, with contenders of its own and one table
-    among them, one in the whole catalogue.
+    `split.protocol` in the settings; under click, pairs to be told from drawn negatives; under link, triples of the
+    knowledge graph; under cold_item, items instead of clicks, with contenders of its own and one table among them, one
+    in the whole catalogue. A model that learns from a knowledge graph is followed by its controls.
 
     With --diversity: M2GRL's lists by score beside re-ranked ones, each control turned up on validation data for as
     long as it costs at most 5 % of HR@50.
@@ -86,13 +89,25 @@ def evaluate(
     settings = read_settings(config, overrides or ())
     if kept and (diversity or _withholds_items(settings)):
         raise typer.BadParameter("is for comparisons of models on held-out clicks", param_hint="--keep")
+    if settings.split.protocol == "link":
+        if ablations or diversity or kept:
+            raise typer.BadParameter("link compares whole models", param_hint="--ablations / --diversity / --keep")
+        evaluate_links(settings, names_of(models), names_of(against), names_of(metrics), output, verbose, as_json)
+        return
+    if settings.split.protocol == "click":
+        if ablations or diversity or kept:
+            raise typer.BadParameter("click compares whole models", param_hint="--ablations / --diversity / --keep")
+        evaluate_clicks(
+            settings, names_of(models), names_of(against), names_of(metrics), output, verbose=verbose, as_json=as_json
+        )
+        return
     if diversity:
         evaluate_diversity(settings, levels_of(levels), output, as_json)
         return
     everyone, parts, baselines = _contenders(settings)
     if ablations and not parts:
         raise ConfigError(f"there are no ablations of algorithm = {settings.algorithm!r}: name models by --models")
-    names = parts if ablations else names_of(models) or everyone
+    names = _beside_controls(parts if ablations else names_of(models) or everyone, settings)
     reference = names_of(against) or (names[:1] if ablations else baselines)
     if against and (missing := sorted(set(reference) - set(names))):
         raise typer.BadParameter(f"is not compared here: {', '.join(missing)}", param_hint="--against")
@@ -176,6 +191,12 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any
             yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _beside_controls(names: Sequence[str], settings: Settings) -> Sequence[str]:
+    from prismrec.contenders import with_controls
+
+    return with_controls(names) if settings.evaluation.controls else names
 
 
 def _withholds_items(settings: Settings) -> bool:

@@ -15,7 +15,17 @@ from typing import Any
 
 from prismrec.contenders.arena import Arena, FoldTrial, Learned, Side, Trial, varied
 from prismrec.contenders.kept import KeptResults
-from prismrec.contenders.table import ABLATIONS, BASELINES, DEFAULT, M2GRL, SPACES, VARIANTS
+from prismrec.contenders.table import (
+    ABLATIONS,
+    BASELINES,
+    CONTROLS,
+    DEFAULT,
+    KNOWLEDGE_AWARE,
+    M2GRL,
+    SPACES,
+    VARIANTS,
+    with_controls,
+)
 from prismrec.data.schema import Interactions, ItemTable
 from prismrec.data.splits import split, validation_split
 from prismrec.errors import ConfigError
@@ -70,9 +80,7 @@ def run(
     Raises:
         ConfigError: there is no contender of a name.
     """
-    for name in names:
-        if name not in VARIANTS and name not in SPACES:
-            raise ConfigError(f"there is no model {name!r}; there are {', '.join({**SPACES, **VARIANTS})}")
+    check_names(names)
     results: dict[str, list[Results]] = {name: [] for name in names}
     trials: dict[str, list[FoldTrial]] = {name: [] for name in names}
     for outer in split(log, settings.split):
@@ -91,7 +99,7 @@ def run(
                 kept.keep(name, result, trial)
             results[name].append(result)
             trials[name].append(trial)
-            note(("kept: " if known else "") + _told(name, trial))
+            note(("kept: " if known else "") + told(name, trial))
     baselines = tuple(name for name in reference if name in names)
     seconds = {name: mean(trial.fit_seconds for trial in folds) for name, folds in trials.items()}
     experiment = Experiment(settings.data.name, settings.split.protocol, baselines, seconds)
@@ -104,6 +112,17 @@ def run(
     )
 
 
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names of which there is no contender.
+
+    Raises:
+        ConfigError: names the first, and those that there are.
+    """
+    for name in names:
+        if name not in VARIANTS and name not in SPACES:
+            raise ConfigError(f"there is no model {name!r}; there are {', '.join({**SPACES, **VARIANTS})}")
+
+
 def _measured(arena: Arena, name: str) -> tuple[Results, FoldTrial]:
     """Tune and fit a contender, and ask it the test queries."""
     trial = arena.try_out(name)
@@ -111,7 +130,8 @@ def _measured(arena: Arena, name: str) -> tuple[Results, FoldTrial]:
     return result, FoldTrial(trial.chosen, trial.validation, trial.fit_seconds, trial.learned)
 
 
-def _told(name: str, trial: FoldTrial) -> str:
+def told(name: str, trial: FoldTrial) -> str:
+    """What became of a contender, in a line."""
     line = f"{name}: fitted in {trial.fit_seconds:.1f} s, validation score {trial.validation:.4f}"
     if trial.learned is None:
         return line
@@ -122,7 +142,9 @@ def _told(name: str, trial: FoldTrial) -> str:
 __all__ = [
     "ABLATIONS",
     "BASELINES",
+    "CONTROLS",
     "DEFAULT",
+    "KNOWLEDGE_AWARE",
     "M2GRL",
     "SPACES",
     "VARIANTS",
@@ -130,6 +152,9 @@ __all__ = [
     "Learned",
     "Measured",
     "Trial",
+    "check_names",
     "run",
+    "told",
     "varied",
+    "with_controls",
 ]

@@ -12,8 +12,9 @@ from prismrec.data.prepared import PreparedData
 from prismrec.data.schema import ITEM_VIEW, Interactions, ItemTable
 from prismrec.evaluation.lists import Catalogue
 from prismrec.evaluation.queries import Queries, queries_from
-from prismrec.evaluation.tuning import replaced, tune
-from prismrec.fitting import as_encoded, fit, tuned_on, validation_score
+from prismrec.evaluation.tuning import Tuned, replaced, tune
+from prismrec.fitting import Validation, as_encoded, fit, tuned_on, validation_score
+from prismrec.graphs.knowledge import controlled
 from prismrec.inputs import prepare_log
 from prismrec.models.baselines import BaselinesConfig, build_baseline
 from prismrec.models.contract import Recommender, UserRecommender
@@ -121,32 +122,48 @@ class Arena:
 
     def _trained(self, changes: Mapping[str, Any]) -> Trial:
         settings = varied(self.settings, changes)
-        data = _with_views(self.validation.data, settings)
+        data = data_of(self.validation.data, settings, self.settings)
         chosen = tuned_on(data, self.validation.queries, settings, progress=self.progress)
         tuned = chosen.settings
         began = time.perf_counter()
-        fitted = fit(_with_views(self.test.data, tuned), tuned, progress=self.progress)
+        fitted = fit(data_of(self.test.data, tuned, self.settings), tuned, progress=self.progress)
         seconds = time.perf_counter() - began
         scorer, learned = fitted.scorer(tuned.query), Learned.of(chosen.log)
         return Trial(scorer, tuned.query.model_dump(), chosen.score, seconds, learned)
 
     def _baseline(self, name: str) -> Trial:
-        fitted: dict[str, Any] = {}  # the last fit: most candidates differ in the query alone
-
-        def score(config: Any) -> float:
-            key = repr(fit_settings(config))
-            if key not in fitted:
-                fitted.clear()
-                fitted[key] = _built(name, config).fit(self.validation.data)
-            return validation_score(asked_with(fitted[key], config), self.validation.queries, self.validation.data)
-
-        space = SPACES[name]
-        if self.validation.queries.exclude_seen:
-            space = {field: values for field, values in space.items() if field != "repeat_weight"}
-        tuned = tune(getattr(self.settings.baselines, name), space, score)
+        tuned = tune_baseline(name, self.settings, self.validation.data, self.validation.queries)
         began = time.perf_counter()
-        model = _built(name, tuned.settings).fit(self.test.data)
+        model = fit_baseline(name, tuned.settings, self.test.data)
         return Trial(model, tuned.settings.model_dump(), tuned.score, time.perf_counter() - began)
+
+
+def tune_baseline(name: str, settings: Settings, data: PreparedData, queries: Validation) -> Tuned[Any]:
+    """The settings of a simple baseline that do best on validation data.
+
+    Args:
+        name: from `SPACES`.
+        data: what it is fitted on.
+        queries: what it is asked; where these leave out what a user has seen, repeats are not tuned.
+    """
+    fitted: dict[str, Any] = {}  # the last fit: most candidates differ in the query alone
+
+    def score(config: Any) -> float:
+        key = repr(fit_settings(config))
+        if key not in fitted:
+            fitted.clear()
+            fitted[key] = fit_baseline(name, config, data)
+        return validation_score(asked_with(fitted[key], config), queries, data)
+
+    space = SPACES[name]
+    if queries.exclude_seen:
+        space = {field: values for field, values in space.items() if field != "repeat_weight"}
+    return tune(getattr(settings.baselines, name), space, score)
+
+
+def fit_baseline(name: str, config: Any, data: PreparedData) -> Any:
+    """A fitted baseline: a `Recommender`."""
+    return build_baseline(name, BaselinesConfig(**{name: config})).fit(data)
 
 
 def varied(settings: Settings, changes: Mapping[str, Any]) -> Settings:
@@ -180,12 +197,28 @@ def _of_other_kind(settings: Settings, *, neural: bool) -> Settings:
     )
 
 
-def _built(name: str, config: Any) -> Any:
-    return build_baseline(name, BaselinesConfig(**{name: config}))
+def data_of(data: PreparedData, settings: Settings, own: Settings) -> PreparedData:
+    """The training data as a contender learns from them: its views, and the graph under its control.
+
+    Args:
+        data: prepared with the settings `own`.
+        settings: of the contender.
+    """
+    data = replace(data, views={name: view for name, view in data.views.items() if name in settings.views})
+    control = settings.knowledge.control
+    if data.knowledge is None or control == own.knowledge.control:
+        return data
+    return replace(data, knowledge=controlled(data.knowledge, control, settings.training.seed))
 
 
-def _with_views(data: PreparedData, settings: Settings) -> PreparedData:
-    return replace(data, views={name: view for name, view in data.views.items() if name in settings.views})
-
-
-__all__ = ["Arena", "FoldTrial", "Learned", "Side", "Trial", "varied"]
+__all__ = [
+    "Arena",
+    "FoldTrial",
+    "Learned",
+    "Side",
+    "Trial",
+    "data_of",
+    "fit_baseline",
+    "tune_baseline",
+    "varied",
+]

@@ -70,7 +70,7 @@ def _identity(name: str, settings: Settings) -> dict[str, str]:
         return own | identity_of(getattr(settings.baselines, name), name)
     chosen = varied(settings, VARIANTS[name])
     config = chosen.model if chosen.algorithm == M2GRL else getattr(chosen.models, chosen.algorithm)
-    own |= {"algorithm": chosen.algorithm, "views": ",".join(chosen.views)}
+    own |= {"algorithm": chosen.algorithm, "views": ",".join(chosen.views), "control": chosen.knowledge.control}
     own |= identity_of(config, "model") | identity_of(chosen.training, "training") | identity_of(chosen.query, "query")
     return {name: value for name, value in own.items() if name not in WITHOUT_EFFECT}
 

@@ -52,12 +52,25 @@ _NEURAL_VARIANTS: Mapping[str, tuple[NeuralName, Mapping[str, Any]]] = {
 are HGT, dense sampling alone and several tasks alone, as in Figure 4 of MTHGT's paper: with MTHGT's own layer, so that
 nothing else differs. `hgt` is HGT as torch_geometric has it."""
 
+KNOWLEDGE_AWARE: tuple[NeuralName, ...] = tuple(name for name in NEURAL if name in ("ripplenet", "mkr", "dkn"))
+"""Models that learn from the knowledge graph of the items."""
+
+CONTROLS: Mapping[str, Mapping[str, str]] = {
+    model: {f"{model}_{control}": control for control in ("shuffled", "absent")} for model in KNOWLEDGE_AWARE
+}
+"""Of each of these the same model beside it: with relations and tails of the graph permuted, and without a triple."""
+
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     **{name: {"algorithm": M2GRL, **changes} for name, changes in _SKIP_GRAM_VARIANTS.items()},
     **{name: {"algorithm": name} for name in NEURAL},
     **{
         name: {"algorithm": model, **{f"models.{model}.{field}": value for field, value in changes.items()}}
         for name, (model, changes) in _NEURAL_VARIANTS.items()
+    },
+    **{
+        name: {"algorithm": model, "knowledge.control": control}
+        for model, controls in CONTROLS.items()
+        for name, control in controls.items()
     },
 }
 """Every contender that is trained in epochs: what it changes in the settings."""
@@ -92,7 +105,24 @@ SPACES: Mapping[str, Space] = {
         **_HISTORY, **_PRIORS,
     },
     "ease": {"regularisation": (50.0, 200.0, 500.0, 1500.0), **_HISTORY, **_PRIORS},
+    "svd": {"rank": (8, 16, 32, 64, 128), **_HISTORY, **_PRIORS},
 }  # fmt: skip
 """What tuning tries for each baseline; `repeat_weight` only where seen items are ranked."""
 
-__all__ = ["ABLATIONS", "BASELINES", "DEFAULT", "M2GRL", "SPACES", "VARIANTS"]
+
+def with_controls(names: Sequence[str]) -> tuple[str, ...]:
+    """The contenders, each knowledge-aware model followed by its controls."""
+    return tuple(dict.fromkeys(each for name in names for each in (name, *CONTROLS.get(name, ()))))
+
+
+__all__ = [
+    "ABLATIONS",
+    "BASELINES",
+    "CONTROLS",
+    "DEFAULT",
+    "KNOWLEDGE_AWARE",
+    "M2GRL",
+    "SPACES",
+    "VARIANTS",
+    "with_controls",
+]

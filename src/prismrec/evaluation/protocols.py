@@ -51,6 +51,9 @@ class EvaluationSettings(Section):
     n_resamples: int = Field(default=2000, ge=100, description="Bootstrap resamples for intervals and p-values.")
     confidence: float = Field(default=0.95, gt=0, lt=1, description="Coverage of the intervals.")
     seed: int = Field(default=0, ge=0, description="Seed of the resamples.")
+    controls: bool = Field(
+        default=True, description="Beside each knowledge-aware model the same on a shuffled graph, and on none."
+    )
 
     @field_validator("ks")
     @classmethod

@@ -13,13 +13,13 @@ from prismrec.crew_fitting import fingerprint_of
 from prismrec.data.prepared import PreparedData
 from prismrec.data.schema import Interactions, ItemTable
 from prismrec.data.splits import SplitSettings, next_item
-from prismrec.evaluation.queries import Queries, queries_from
+from prismrec.evaluation.queries import queries_from
 from prismrec.evaluation.tuning import Tuned
 from prismrec.fitting.fitted import AnyFitted, Fitted, FittedEncoder
 from prismrec.fitting.m2grl import as_run, fit_m2grl, for_crew, run_identity
 from prismrec.fitting.neural import as_encoded, fit_neural
 from prismrec.fitting.query import HISTORY_LENGTHS, RECENCY_DECAYS, query_space, tune_query
-from prismrec.fitting.validation import TUNING_QUERIES, validation_metrics, validation_score
+from prismrec.fitting.validation import TUNING_QUERIES, Validation, validation_metrics, validation_score
 from prismrec.inputs import prepare_log
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.bundle import Bundle
@@ -49,7 +49,7 @@ def fit(
     settings: Settings,
     *,
     start: Bundle | None = None,
-    validation: Queries | None = None,
+    validation: Validation | None = None,
     run_folder: Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,
@@ -121,14 +121,14 @@ def tuned_on_last_items(
     inner = next(next_item(log, SplitSettings(max_queries=TUNING_QUERIES, min_history=2, seed=settings.training.seed)))
     data = prepare_log(inner.train, items, settings, start)
     queries = queries_from(inner.queries, data.items, settings.evaluation.exclude_seen, data.users)
-    fitted, tuned = _fitted_and_tuned(data, queries, settings, run_folder=run_folder, resume=resume, progress=progress)
+    fitted, tuned = fitted_and_tuned(data, queries, settings, run_folder=run_folder, resume=resume, progress=progress)
     metrics = validation_metrics(fitted.scorer(tuned.settings), queries, data, settings.evaluation)
     return settled(settings.model_copy(update={"query": tuned.settings}), fitted.log), metrics
 
 
 def tuned_on(
     data: PreparedData,
-    queries: Queries,
+    queries: Validation,
     settings: Settings,
     *,
     run_folder: Path | None = None,
@@ -136,19 +136,21 @@ def tuned_on(
     progress: Progress | None = None,
 ) -> Chosen:
     """Fit on data that lack the answers of `queries`, and choose settings on these."""
-    fitted, tuned = _fitted_and_tuned(data, queries, settings, run_folder=run_folder, resume=resume, progress=progress)
+    fitted, tuned = fitted_and_tuned(data, queries, settings, run_folder=run_folder, resume=resume, progress=progress)
     return Chosen(settled(settings.model_copy(update={"query": tuned.settings}), fitted.log), tuned.score, fitted.log)
 
 
-def _fitted_and_tuned(
+def fitted_and_tuned(
     data: PreparedData,
-    queries: Queries,
+    queries: Validation,
     settings: Settings,
     *,
-    run_folder: Path | None,
-    resume: bool,
-    progress: Progress | None,
+    run_folder: Path | None = None,
+    resume: bool = False,
+    progress: Progress | None = None,
 ) -> tuple[AnyFitted, Tuned[QuerySettings]]:
+    """A model that learned from `data` alone, stopped by `queries` where settings ask for it, and the query that these
+    choose."""
     validation = queries if settings.training.patience else None
     fitted = fit(data, settings, validation=validation, run_folder=run_folder, resume=resume, progress=progress)
     return fitted, tune_query(fitted, queries, settings.query)
@@ -170,11 +172,13 @@ __all__ = [
     "Chosen",
     "Fitted",
     "FittedEncoder",
+    "Validation",
     "as_encoded",
     "as_run",
     "fingerprint_of",
     "fit",
     "fit_m2grl",
+    "fitted_and_tuned",
     "for_crew",
     "query_space",
     "run_identity",

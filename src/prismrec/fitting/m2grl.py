@@ -11,9 +11,8 @@ from prismrec.crew_fitting import Job, by_side, fingerprint_of, identity_of_prep
 from prismrec.data.prepared import PreparedData, save_prepared
 from prismrec.data.training_data import training_data
 from prismrec.errors import ConfigError
-from prismrec.evaluation.queries import Queries
 from prismrec.fitting.fitted import Fitted
-from prismrec.fitting.validation import validation_score
+from prismrec.fitting.validation import Validation, validation_score
 from prismrec.models.m2grl.model import M2GRL
 from prismrec.retrieval.bundle import Bundle
 from prismrec.settings import Settings
@@ -29,7 +28,7 @@ def fit_m2grl(
     settings: Settings,
     *,
     start: Bundle | None = None,
-    validation: Queries | None = None,
+    validation: Validation | None = None,
     run_folder: Path | None = None,
     resume: bool = False,
     progress: Progress | None = None,

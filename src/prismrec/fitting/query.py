@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from prismrec.data.prepared import PreparedData
 from prismrec.data.schema import ITEM_VIEW
 from prismrec.data.sequences import Sequences
-from prismrec.evaluation.queries import Queries
 from prismrec.evaluation.tuning import Space, Tuned, tune
 from prismrec.fitting.fitted import AnyFitted, Fitted, FittedEncoder
-from prismrec.fitting.validation import validation_score
-from prismrec.models.contract import QueryEncoder
+from prismrec.fitting.validation import Validation, validation_score
+from prismrec.models.contract import CandidateScorer, QueryEncoder
 from prismrec.retrieval.blend import QuerySettings
 from prismrec.retrieval.encoded import EncodedScorer
 
@@ -26,7 +25,7 @@ ENCODER_PRIORS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8, 1.2)
 """Weights of the popularity prior that an encoder is tried with: it has learned from clicks, popularity included."""
 
 
-def tune_query(fitted: AnyFitted, queries: Queries, start: QuerySettings) -> Tuned[QuerySettings]:
+def tune_query(fitted: AnyFitted, queries: Validation, start: QuerySettings) -> Tuned[QuerySettings]:
     """Choose view weights, recency, prior and repeat bonus, as far as the model has them."""
     repeats, data = not queries.exclude_seen, fitted.data
     if isinstance(fitted, Fitted):
@@ -76,8 +75,26 @@ class _Remembering:
         return self._known[key]
 
 
+class _RememberingScorer(_Remembering):
+    """The same of a model that scores candidates itself: these scores are remembered too."""
+
+    def __init__(self, encoder: QueryEncoder, scorer: CandidateScorer) -> None:
+        super().__init__(encoder)
+        self._scorer = scorer
+        self._scored: dict[tuple[bytes, ...], NDArray[np.float32]] = {}
+
+    def score_candidates(
+        self, histories: Sequences, users: NDArray[np.int64], candidates: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        key = tuple(a.tobytes() for a in (histories.values, histories.offsets, users, candidates))
+        if key not in self._scored:
+            self._scored[key] = self._scorer.score_candidates(histories, users, candidates)
+        return self._scored[key]
+
+
 def _remembering(fitted: FittedEncoder, query: QuerySettings) -> EncodedScorer:
-    encoder, targets = _Remembering(fitted.model.encoder()), fitted.model.table().target
+    own, targets = fitted.model.encoder(), fitted.model.table().target
+    encoder = _RememberingScorer(own, own) if isinstance(own, CandidateScorer) else _Remembering(own)
     return EncodedScorer(encoder, targets, fitted.data.items.counts, query)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from prismrec.data.prepared import PreparedData
 from prismrec.data.sequences import Sequences
+from prismrec.evaluation.clicks import ClickQueries, click_score
 from prismrec.evaluation.lists import Catalogue
 from prismrec.evaluation.metrics import MISSED
 from prismrec.evaluation.protocols import EvaluationSettings, evaluate
@@ -20,12 +21,18 @@ SCORES_AT_ONCE = 20_000_000
 """Scores that tuning holds in memory at a time: 80 MB."""
 
 
-def validation_score(recommender: Recommender | UserRecommender, queries: Queries, data: PreparedData) -> float:
-    """What tuning and early stopping look at: the mean of 50 / (49 + rank) over the whole catalogue.
+Validation = Queries | ClickQueries
+"""What a model is watched on while it learns: held-out clicks to find, or pairs to tell apart."""
 
-    A smooth HR@50: 1 for the first place, one half around the 50th. A hit rate itself moves only when a target
-    crosses the border, so on a few thousand queries it would rank settings by noise.
+
+def validation_score(recommender: Recommender | UserRecommender, queries: Validation, data: PreparedData) -> float:
+    """What tuning and early stopping look at: the mean of 50 / (49 + rank) over the whole catalogue; for pairs the AUC.
+
+    The first is a smooth HR@50: 1 for the first place, one half around the 50th. A hit rate itself moves only when a
+    target crosses the border, so on a few thousand queries it would rank settings by noise.
     """
+    if isinstance(queries, ClickQueries):
+        return click_score(recommender, queries, len(data.items))
     asked = np.flatnonzero(queries.truths.lengths > 0)
     total = 0.0
     for rows in np.array_split(asked, max(1, len(asked) * len(data.items) // SCORES_AT_ONCE)):
@@ -48,4 +55,4 @@ def validation_metrics(
     return {f"validation_{name}": results.mean(name) for name in results.values if name.startswith(("HR@", "NDCG@"))}
 
 
-__all__ = ["SCORES_AT_ONCE", "TUNING_QUERIES", "validation_metrics", "validation_score"]
+__all__ = ["SCORES_AT_ONCE", "TUNING_QUERIES", "Validation", "validation_metrics", "validation_score"]

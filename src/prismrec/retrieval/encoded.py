@@ -68,6 +68,11 @@ class EncodedScorer:
         """How many items are scored."""
         return len(self.prior)
 
+    @property
+    def comparable(self) -> bool:
+        """Whether scores of different users are on one scale: where the model scores candidates itself."""
+        return isinstance(self._encoder, CandidateScorer)
+
     def with_settings(self, settings: QuerySettings) -> EncodedScorer:
         """The same encoder and vectors, shared and not copied, asked with other settings.
 

@@ -16,6 +16,7 @@ from prismrec.models.baselines.ease import Ease, EaseConfig
 from prismrec.models.baselines.item_knn import ItemKNN, ItemKNNConfig
 from prismrec.models.baselines.popularity import Popularity, PopularityConfig
 from prismrec.models.baselines.random_order import RandomOrder, RandomOrderConfig
+from prismrec.models.baselines.svd import SVD, SVDConfig
 
 
 class Baseline(Protocol):
@@ -38,6 +39,7 @@ class BaselinesConfig(Section):
     item_knn: ItemKNNConfig = ItemKNNConfig()
     cooccurrence: CooccurrenceConfig = CooccurrenceConfig()
     ease: EaseConfig = EaseConfig()
+    svd: SVDConfig = SVDConfig()
 
 
 BASELINES = {
@@ -46,6 +48,7 @@ BASELINES = {
     "item_knn": ItemKNN,
     "cooccurrence": Cooccurrence,
     "ease": Ease,
+    "svd": SVD,
 }
 """Every baseline by its name; each takes the field of `BaselinesConfig` of that name."""
 
@@ -66,11 +69,14 @@ def build_baseline(name: str, config: BaselinesConfig) -> Baseline:
         return Cooccurrence(config.cooccurrence)
     if name == "ease":
         return Ease(config.ease)
+    if name == "svd":
+        return SVD(config.svd)
     raise ConfigError(f"there is no baseline {name!r}; there are {', '.join(BASELINES)}")
 
 
 __all__ = [
     "BASELINES",
+    "SVD",
     "Baseline",
     "BaselinesConfig",
     "Cooccurrence",
@@ -83,5 +89,6 @@ __all__ = [
     "PopularityConfig",
     "RandomOrder",
     "RandomOrderConfig",
+    "SVDConfig",
     "build_baseline",
 ]
