@@ -3,19 +3,23 @@
 import os
 import shutil
 
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from prismrec.data.prepared import load_prepared, save_prepared
 from prismrec.errors import ConfigError, DataError, ResourceError
+from prismrec.graphs.knowledge import with_inverses, without_inverses
 from prismrec.inputs import (
     keep_quarantine,
     open_tables,
     prepare_edges,
     prepare_log,
     prepare_shards,
+    read_graph,
     read_tables,
     reading_notes,
 )
@@ -152,3 +156,82 @@ def test_shards_that_are_there_are_kept_whatever_the_disk_has(tmp_path):
     first = prepare_shards(settings, tmp_path / "prepared", 2, tell=told.append)
     assert prepare_shards(settings, tmp_path / "prepared", 2, tell=told.append) == first
     assert told[-1].endswith("whole, kept from the earlier run")
+
+
+# ---- the knowledge graph ----
+
+MADE = {"item_id": ["x", "y", "z"], "kind": ["k", "k", "l"], "maker": ["Ann", "ann", "?"]}
+
+
+def knowing(**knowledge):
+    relations = {"kind": "kind", "maker": {"column": "maker", "kind": "person"}}
+    return build_settings({"data": {"max_bad_share": 0.5}, "knowledge": {"relations": relations, **knowledge}})
+
+
+def prepared_with(settings):
+    return prepare_log(*read_tables(settings, pa.table(CLICKS), pa.table(MADE)), settings)
+
+
+def named_triples(graph):
+    ids = graph.entities.ids.to_pylist()
+    return {(ids[h], graph.relations[r], ids[t]) for h, r, t in graph.triples.tolist()}
+
+
+def test_prepared_data_know_the_graph_of_their_items(tmp_path):
+    data = prepared_with(knowing())
+    assert named_triples(data.knowledge.graph) == {
+        ("item:x", "kind", "kind:k"), ("item:y", "kind", "kind:k"), ("item:z", "kind", "kind:l"),
+        ("item:x", "maker", "person:ann"), ("item:y", "maker", "person:ann"),
+    }  # fmt: skip
+    of_items = data.knowledge.graph.entities.ids_of(data.knowledge.item_entities)
+    assert of_items == [f"item:{item}" for item in data.items.ids.to_pylist()]
+    assert data.report["knowledge"]["control"] == "none"
+    save_prepared(data, tmp_path / "prepared")
+    aside = pq.read_table(tmp_path / "prepared" / "quarantine" / "knowledge.parquet").to_pylist()
+    assert [row["reason"] for row in aside] == ["no name in 'maker'"]
+    assert named_triples(load_prepared(tmp_path / "prepared").knowledge.graph) == named_triples(data.knowledge.graph)
+
+
+def test_without_settings_of_a_graph_there_is_none():
+    data = prepared_with(build_settings({}))
+    assert data.knowledge is None
+    assert "knowledge" not in data.report
+
+
+def test_the_control_of_the_settings_is_applied_and_inverses_after_it():
+    assert prepared_with(knowing(control="absent")).knowledge.graph.n_triples == 0
+    both = prepared_with(knowing(inverse=True)).knowledge.graph
+    assert (both.n_triples, both.relations[2:]) == (10, ("inverse of kind", "inverse of maker"))
+    other = prepared_with(knowing(control="shuffled", inverse=True))
+    assert other.report["knowledge"]["control"] == "shuffled"
+    assert np.array_equal(with_inverses(without_inverses(other.knowledge.graph)).triples, other.knowledge.graph.triples)
+
+
+def test_a_graph_can_be_looked_at_with_a_log_and_without(tmp_path):
+    with pytest.raises(ConfigError, match=r"there is no knowledge graph: set knowledge\.triples"):
+        read_graph(build_settings({}))
+    (tmp_path / "kg.tsv").write_text("x\tr\tw\n")
+    pq.write_table(pa.table(CLICKS), tmp_path / "clicks.parquet")
+    alone = read_graph(build_settings({"knowledge": {"triples": str(tmp_path / "kg.tsv")}}))
+    assert (alone.knowledge.graph.n_triples, len(alone.items), len(alone.knowledge.item_entities)) == (1, 0, 0)
+    place = {"interactions": str(tmp_path / "clicks.parquet")}
+    found = read_graph(build_settings({"data": place, "knowledge": {"triples": str(tmp_path / "kg.tsv")}}))
+    linked = dict(zip(found.items.ids.to_pylist(), found.knowledge.item_entities.tolist(), strict=True))
+    assert found.knowledge.graph.entities.id_of(linked["x"]) == "x"
+    assert (linked["y"], linked["z"]) == (-1, -1)
+
+
+def test_shards_leave_the_graph_out_and_say_so(tmp_path):
+    clicks = {**CLICKS, "stars": [5.0, 5.0, 4.0, 5.0, 1.0]}
+    pq.write_table(pa.table(clicks), tmp_path / "clicks.parquet")
+    settings = build_settings(
+        {
+            "data": {"interactions": str(tmp_path / "clicks.parquet"), "columns": {"rating": "stars"}},
+            "knowledge": {"triples": "never read"},
+            "sessions": {"min_rating": 4.0},
+        }
+    )
+    told: list[str] = []
+    manifest = prepare_shards(settings, tmp_path / "prepared", 1, tell=told.append)
+    assert told[0].startswith("left out: the knowledge graph and dislikes; shards hold")
+    assert manifest.report["interactions"]["read"] == 4, "the row with one star is no click in shards either"

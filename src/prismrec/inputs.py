@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ibis
+import numpy as np
+import pyarrow as pa
 
 from prismrec.data import engine
-from prismrec.data.knowledge.reading import read_knowledge
+from prismrec.data.knowledge.graph import ItemKnowledge
+from prismrec.data.knowledge.reading import FoundKnowledge, read_knowledge, read_link_data
+from prismrec.data.knowledge.settings import KnowledgeSettings
 from prismrec.data.preparation import prepare, set_aside
 from prismrec.data.prepared import PreparedData
 from prismrec.data.quarantine import write_quarantine
@@ -29,6 +33,23 @@ from prismrec.graphs.prepared_graph import prepare_graph
 from prismrec.preflight import preparation_needs, require, rows_of
 from prismrec.retrieval.bundle import Bundle
 from prismrec.settings import DataSettings, Settings
+
+
+@dataclass(frozen=True, eq=False)
+class KnownGraph:
+    """A knowledge graph on its own, to look at.
+
+    Attributes:
+        knowledge: the graph; which entity each item is, none where there is no log.
+        items: the items that are meant.
+        report: counts, fit for JSON.
+        quarantine: rows set aside; None where there are none.
+    """
+
+    knowledge: ItemKnowledge
+    items: Vocabulary
+    report: Mapping[str, Any]
+    quarantine: pa.Table | None
 
 
 def read_tables(
@@ -159,20 +180,51 @@ def with_knowledge(data: PreparedData, settings: Settings) -> PreparedData:
     Raises:
         ConfigError, DataError: as for `data.knowledge.reading.read_knowledge`.
     """
-    chosen = settings.knowledge
-    if not chosen.is_given:
+    if not settings.knowledge.is_given:
         return data
+    found = _knowledge_of(data, settings)
+    aside = {} if found.quarantine is None else {"knowledge": engine.register(engine.connect(), found.quarantine)}
+    return replace(
+        data,
+        knowledge=found.knowledge,
+        report={**data.report, "knowledge": found.report},
+        quarantine={**data.quarantine, **aside},
+    )
+
+
+def read_graph(settings: Settings) -> KnownGraph:
+    """The knowledge graph that the settings name, over the items of their log where they name one.
+
+    Raises:
+        ConfigError: they name no graph.
+        ConfigError, DataError: as for `prepare_log`, `data.knowledge.reading.read_knowledge` and `read_link_data`.
+    """
+    if not settings.knowledge.is_given:
+        raise ConfigError(
+            "there is no knowledge graph: set knowledge.triples to a file of triples, or knowledge.relations to "
+            "columns of the item table"
+        )
+    if settings.data.interactions:
+        data = prepare_log(*read_tables(settings), _without_knowledge(settings))
+        found = _knowledge_of(data, settings)
+        return KnownGraph(found.knowledge, data.items, found.report, found.quarantine)
+    links = read_link_data(settings.knowledge, max_bad_share=settings.data.max_bad_share)
+    knowledge = ItemKnowledge(links.graph, np.zeros(0, np.int64))
+    return KnownGraph(knowledge, Vocabulary.from_ids(pa.array([], pa.string())), links.report, links.quarantine)
+
+
+def _knowledge_of(data: PreparedData, settings: Settings) -> FoundKnowledge:
+    """The graph over the items of training data, under the control of the settings, with inverses if they say so."""
+    chosen = settings.knowledge
     found = read_knowledge(chosen, data.items, data.item_columns, max_bad_share=settings.data.max_bad_share)
     knowledge = controlled(found.knowledge, chosen.control, settings.training.seed)
     if chosen.inverse:
         knowledge = replace(knowledge, graph=with_inverses(knowledge.graph))
-    aside = {} if found.quarantine is None else {"knowledge": engine.register(engine.connect(), found.quarantine)}
-    return replace(
-        data,
-        knowledge=knowledge,
-        report={**data.report, "knowledge": {**found.report, "control": chosen.control}},
-        quarantine={**data.quarantine, **aside},
-    )
+    return replace(found, knowledge=knowledge, report={**found.report, "control": chosen.control})
+
+
+def _without_knowledge(settings: Settings) -> Settings:
+    return settings.model_copy(update={"knowledge": KnowledgeSettings()})
 
 
 def prepare_shards(
@@ -275,12 +327,14 @@ def keep_quarantine(log: Interactions, items: ItemTable | None, folder: Path) ->
 
 
 __all__ = [
+    "KnownGraph",
     "connect_engine",
     "keep_quarantine",
     "open_tables",
     "prepare_edges",
     "prepare_log",
     "prepare_shards",
+    "read_graph",
     "read_tables",
     "reading_notes",
     "with_knowledge",

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from prismrec import __version__
-from prismrec.cli import asking, data_sets, demo, evaluating, planning, preparing, serving, training, tuning
+from prismrec.cli import asking, data_sets, demo, evaluating, knowing, planning, preparing, serving, training, tuning
 from prismrec.cli.terminal import say, show
 from prismrec.errors import PrismRecError
 
@@ -72,6 +72,7 @@ def _common(
 
 app.command()(demo.demo)
 app.command()(preparing.profile)
+app.command()(knowing.knowledge)
 app.command()(planning.plan)
 app.command()(preparing.prepare)
 app.command()(training.train)

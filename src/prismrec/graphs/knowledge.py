@@ -123,7 +123,7 @@ class GraphStatistics:
     """
 
     entities: int
-    relations_count: int
+    n_relations: int
     triples: int
     median_degree: float
     maximum_degree: int
@@ -147,7 +147,7 @@ def statistics(knowledge: ItemKnowledge, top: int = 10) -> GraphStatistics:
     linked = knowledge.item_entities[knowledge.item_entities != UNKNOWN]
     return GraphStatistics(
         entities=graph.n_entities,
-        relations_count=graph.n_relations,
+        n_relations=graph.n_relations,
         triples=graph.n_triples,
         median_degree=float(np.median(degrees[used])) if used.any() else 0.0,
         maximum_degree=int(degrees.max(initial=0)),

@@ -45,12 +45,14 @@ class LinkData:
         valid: (n_valid, 3) int32: to choose settings on.
         test: (n_test, 3) int32: to measure on.
         report: counts, fit for JSON.
+        quarantine: rows set aside, with the columns of every quarantine; None where there are none.
     """
 
     graph: KnowledgeGraph
     valid: Triples
     test: Triples
     report: Mapping[str, Any]
+    quarantine: pa.Table | None = None
 
 
 def read_knowledge(
@@ -107,7 +109,7 @@ def read_link_data(settings: KnowledgeSettings, *, max_bad_share: float = 0.05) 
     built = build_graph(parts[0].table, (), labels, held_out=[part.table for part in parts[1:]])
     valid, test = built.held_out
     report = _report(reading, built, {}) | {"valid_triples": len(valid), "test_triples": len(test)}
-    return LinkData(built.graph, valid, test, report)
+    return LinkData(built.graph, valid, test, report, reading.table() if reading.bad else None)
 
 
 def _statements(settings: KnowledgeSettings, place: str, aliases: Aliases, reading: Reading) -> Statements:
