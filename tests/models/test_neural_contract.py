@@ -41,6 +41,7 @@ SMALL = {
     "mthgt": {"embedding_dim": 16, "learning_rate": 0.02, "layers": 1},
     "ripplenet": {"embedding_dim": 16, "batch_size": 256, "learning_rate": 0.02, "triples_per_hop": 16},
     "mkr": {"embedding_dim": 16, "batch_size": 256, "learning_rate": 0.02},
+    "dkn": {"embedding_dim": 8, "filters": 8, "hidden_dim": 16, "batch_size": 256, "learning_rate": 0.02},
 }
 """Settings that learn the planted data in seconds."""
 
@@ -70,9 +71,21 @@ def planted(shift=0):
         Vocabulary.from_ids(list(range(N_USERS))),
         histories,
         {"genre": View("genre", genres, genre, sessions)},
+        item_columns=titled(genre),
         knowledge=told(genre),
     )
     return data, items[:, -1]
+
+
+def titled(genre):
+    """Titles: a word of the genre, which is its entity, and one that items of other genres have too."""
+    genres = genre.values.tolist()
+    return pa.table(
+        {
+            "title": [f"genre{g} place{n % BLOCK}" for n, g in enumerate(genres)],
+            "annotations": [f"entity {N_ITEMS + g}:genre{g}" for g in genres],
+        }
+    )
 
 
 def told(genre):

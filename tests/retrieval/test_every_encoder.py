@@ -42,6 +42,7 @@ def data():
     graph = KnowledgeGraph(Vocabulary.from_ids(names), ("genre",), triples, pa.array(names))
     return PreparedData(
         items, histories, users, histories, {"genre": View("genre", genres, genre, sessions)},
+        item_columns=pa.table({"title": [f"genre{i % 3} place{i % 4}" for i in range(N_ITEMS)]}),
         knowledge=ItemKnowledge(graph, np.arange(N_ITEMS, dtype=np.int64)),
     )  # fmt: skip
 

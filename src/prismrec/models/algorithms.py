@@ -16,6 +16,7 @@ from prismrec.models.heterogeneous.configs import HGTConfig, HIN2VecConfig, MTHG
 from prismrec.models.knowledge.configs import (
     ComplExConfig,
     DistMultConfig,
+    DKNConfig,
     MKRConfig,
     RESCALConfig,
     RippleNetConfig,
@@ -29,7 +30,7 @@ from prismrec.models.sequential.configs import GRU4RecConfig, HGNConfig, MAGNNCo
 
 NeuralName = Literal[
     "ma_gnn", "sasrec", "gru4rec", "hgn", "mf", "lightgcn", "ngcf", "pinsage", "hin2vec", "hgt", "mthgt",
-    "ripplenet", "mkr",
+    "ripplenet", "mkr", "dkn",
 ]  # fmt: skip
 Algorithm = Literal["m2grl", NeuralName, TranslationName]
 
@@ -54,6 +55,7 @@ class ModelsConfig(Section):
     mthgt: MTHGTConfig = MTHGTConfig()
     ripplenet: RippleNetConfig = RippleNetConfig()
     mkr: MKRConfig = MKRConfig()
+    dkn: DKNConfig = DKNConfig()
     transe: TransEConfig = TransEConfig()
     transh: TransHConfig = TransHConfig()
     transr: TransRConfig = TransRConfig()
@@ -77,6 +79,7 @@ MODELS: Mapping[NeuralName, tuple[str, str]] = {
     "mthgt": ("prismrec.models.heterogeneous.mthgt", "MTHGT"),
     "ripplenet": ("prismrec.models.knowledge.ripplenet", "RippleNet"),
     "mkr": ("prismrec.models.knowledge.mkr", "MKR"),
+    "dkn": ("prismrec.models.knowledge.dkn", "DKN"),
 }
 """Where the class of each model is; it takes (config, data, *, seed, device) and is a `NeuralModel`."""
 
@@ -87,6 +90,7 @@ ENCODERS: Mapping[str, tuple[str, str]] = {
     "gru4rec": ("prismrec.models.sequential.gru4rec", "GRU4RecEncoder"),
     "hgn": ("prismrec.models.sequential.hgn", "HGNEncoder"),
     "ripplenet": ("prismrec.models.knowledge.ripplenet", "RippleNetEncoder"),
+    "dkn": ("prismrec.models.knowledge.dkn", "DKNEncoder"),
 }
 """Where the encoder of each model is: `opened(config, arrays)` takes what `stored` gave."""
 

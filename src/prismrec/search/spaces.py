@@ -135,6 +135,11 @@ SPACES: Mapping[Algorithm, SearchSpace] = {
         "embedding_dim": OneOf((4, 8, 16, 32, 64)), "learning_rate": Real(3e-4, 2e-2, log=True), "l2": _L2,
         "low_layers": Whole(1, 3), "high_layers": Whole(1, 3), "schedule.interval": Whole(1, 8),
     },
+    "dkn": {
+        "embedding_dim": OneOf((25, 50, 100)), "filters": OneOf((32, 64, 128)), "batch_size": OneOf((64, 128, 256)),
+        "learning_rate": Real(3e-4, 1e-2, log=True), "max_history": OneOf((10, 30, 50)),
+        "vectors.trained": OneOf((True, False)),
+    },
 }  # fmt: skip
 """Of every algorithm that learns from clicks; but for M2GRL's the names are fields of `[models.<algorithm>]`."""
 

@@ -126,5 +126,7 @@ def test_a_table_without_titles_is_refused():
         reader(pa.table({"name": ["a"]}))
     with pytest.raises(DataError, match="no title in the column 'title' of the item table has a word"):
         reader(pa.table({"title": ["...", None]}))
+    with pytest.raises(DataError, match="no word is in 9 titles of the column 'title': lower min_word_count"):
+        reader(min_word_count=9)
     with pytest.raises(DataError, match="expected the entities of a title as id:name;id:name"):
         reader(pa.table({"title": ["a b"], "annotations": ["nonsense"]}))

@@ -69,7 +69,8 @@ class ArticleReader:
             names: entities and what they are called, beside what annotations say: the labels of a graph.
 
         Raises:
-            DataError: there is no column with titles, none of them has a word, or annotations are not readable.
+            DataError: there is no column with titles, they have no words, or too few of any, or annotations are not
+                readable.
         """
         titles, given = _texts(settings, columns)
         named = [words(title) for title in titles]
@@ -78,7 +79,12 @@ class ArticleReader:
         held = Counter(word for title in named for word in set(title))
         if not held:
             raise DataError(f"no title in the column {settings.title!r} of the item table has a word")
-        reader = cls(settings, _frequent(held, settings.min_word_count), (), linker)
+        frequent = _frequent(held, settings.min_word_count)
+        if not frequent:
+            raise DataError(
+                f"no word is in {settings.min_word_count} titles of the column {settings.title!r}: lower min_word_count"
+            )
+        reader = cls(settings, frequent, (), linker)
         found = Counter(e for title, row in zip(named, mentions, strict=True) for e in reader._entities(title, row))
         return cls(settings, reader.words, _frequent(found, settings.min_entity_count), linker)
 
