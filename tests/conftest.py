@@ -115,3 +115,58 @@ def spark(spark_settings: SparkSettings) -> Iterator[Any]:
 
     yield spark_session.connect(spark_settings)
     spark_session.stop()
+
+
+LINKS = """
+[data]
+name = "grid"
+
+[knowledge]
+triples = "train.tsv"
+valid_triples = "valid.tsv"
+test_triples = "test.tsv"
+
+[split]
+protocol = "link"
+
+[evaluation]
+n_resamples = 100
+
+[training]
+threads = 1
+
+[rivals]
+epochs = 12
+patience = 2
+validate_every = 4
+
+[models.transe]
+embedding_dim = 16
+n_negatives = 64
+batch_size = 16
+learning_rate = 0.2
+"""
+
+
+@pytest.fixture(scope="session")
+def write_links() -> Callable[[Path], Path]:
+    """`write_links(folder)`: facts of a 5 x 5 grid in three files, and the settings beside them, whose path it gives.
+
+    The places are named `2,3` for row 2, column 3; relations are right, down, and left, which is right the other way
+    round. Every sixth fact is for the test, every sixth for validation.
+    """
+
+    def write(folder: Path) -> Path:
+        folder.mkdir(parents=True, exist_ok=True)
+        places = [(y, x) for y in range(5) for x in range(5)]
+        right = [(f"{y},{x}", "right", f"{y},{x + 1}") for y, x in places if x < 4]
+        down = [(f"{y},{x}", "down", f"{y + 1},{x}") for y, x in places if y < 4]
+        facts = [*right, *down, *((tail, "left", head) for head, _, tail in right)]
+        parts = {"test": facts[3::6], "valid": facts[5::6]}
+        parts["train"] = [fact for fact in facts if fact not in parts["test"] + parts["valid"]]
+        for name, rows in parts.items():
+            (folder / f"{name}.tsv").write_text("".join("\t".join(row) + "\n" for row in rows), encoding="utf-8")
+        (folder / "links.toml").write_text(LINKS, encoding="utf-8")
+        return folder / "links.toml"
+
+    return write
