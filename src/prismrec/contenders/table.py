@@ -47,6 +47,13 @@ _NEURAL_VARIANTS: Mapping[str, tuple[NeuralName, Mapping[str, Any]]] = {
     "hgt_d": ("mthgt", {"tasks": "recommendation"}),
     "hgt_m": ("mthgt", {"subgraph.sampling": "random"}),
     "mthgt_shared": ("mthgt", {"shared_layers": True}),
+    "dkn_entity": ("dkn", {"parts.channels": "entity"}),
+    "dkn_context": ("dkn", {"parts.channels": "context"}),
+    "dkn_words": ("dkn", {"parts.channels": "none"}),
+    "dkn_linear": ("dkn", {"parts.mapping": "linear"}),
+    "dkn_no_mapping": ("dkn", {"parts.mapping": "none"}),
+    "dkn_no_attention": ("dkn", {"parts.attention": False}),
+    "dkn_random_words": ("dkn", {"vectors.words": "random"}),
 }
 """Neural models in another form: which model, and what of its own settings changes. `hgt_plain`, `hgt_d` and `hgt_m`
 are HGT, dense sampling alone and several tasks alone, as in Figure 4 of MTHGT's paper: with MTHGT's own layer, so that
@@ -60,6 +67,9 @@ CONTROLS: Mapping[str, Mapping[str, str]] = {
 }
 """Of each of these the same model beside it: with relations and tails of the graph permuted, and without a triple."""
 
+_GRAPH_OF = {"dkn": "models.dkn.parts.control"}
+"""Which setting controls the graph, where that is not the graph of the data: DKN makes its own of what titles name."""
+
 VARIANTS: Mapping[str, Mapping[str, Any]] = {
     **{name: {"algorithm": M2GRL, **changes} for name, changes in _SKIP_GRAM_VARIANTS.items()},
     **{name: {"algorithm": name} for name in NEURAL},
@@ -68,7 +78,7 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
         for name, (model, changes) in _NEURAL_VARIANTS.items()
     },
     **{
-        name: {"algorithm": model, "knowledge.control": control}
+        name: {"algorithm": model, _GRAPH_OF.get(model, "knowledge.control"): control}
         for model, controls in CONTROLS.items()
         for name, control in controls.items()
     },
@@ -83,6 +93,10 @@ ABLATIONS: Mapping[str, Sequence[str]] = {
     ),
     "sasrec": ("sasrec", "sasrec_bce"),
     "mthgt": ("mthgt", "hgt_m", "hgt_d", "hgt_plain", "mthgt_shared"),
+    "dkn": (
+        "dkn", "dkn_entity", "dkn_context", "dkn_words", "dkn_linear", "dkn_no_mapping", "dkn_no_attention",
+        "dkn_random_words",
+    ),
 }  # fmt: skip
 """Of an algorithm: itself, and itself with a part taken away or exchanged."""
 
