@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ArtifactError, DataError
-from prismrec.models.contract import StoredEncoder
+from prismrec.models.contract import KnowledgeNames, StoredEncoder
 from prismrec.retrieval.encoder_files import check_encoder, read_encoder, write_encoder
 
 USERS = Vocabulary.from_ids(["ann", "bob", "carol"], [4, 2, 1])
@@ -103,3 +104,23 @@ def test_the_record_is_plain_json(tmp_path):
     record = json.loads((written(tmp_path, encoder(), USERS) / "encoder.json").read_text())
     assert record["arrays"] == list(encoder().arrays)
     assert record["knows_users"] is True
+
+
+def test_names_of_the_graph_come_back(tmp_path):
+    names = KnowledgeNames(pa.array(["A", "B", "Ä"]), ("director", "year"), np.array([2, -1, 0]))
+    found = read_encoder(written(tmp_path, replace(encoder(), knowledge=names), USERS))[0].knowledge
+    assert found.entities.to_pylist() == ["A", "B", "Ä"]
+    assert found.relations == ("director", "year")
+    assert found.item_entities.tolist() == [2, -1, 0]
+    assert found.entity_items.tolist() == [2, -1, 0]
+
+
+def test_an_encoder_without_a_graph_has_no_names(tmp_path):
+    assert read_encoder(written(tmp_path, encoder(), USERS))[0].knowledge is None
+    assert not (tmp_path / "knowledge").exists()
+
+
+def test_items_that_are_entities_which_do_not_exist_are_refused():
+    names = KnowledgeNames(pa.array(["A"]), (), np.array([0, 1]))
+    with pytest.raises(DataError, match=r"items are entities 0..0, got 0..1"):
+        check_encoder(replace(encoder(), knowledge=names), USERS)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from prismrec.data.schema import UNKNOWN
 from prismrec.data.sequences import Sequences
 
 
@@ -232,6 +234,14 @@ class KnowledgeNames:
     entities: pa.Array
     relations: tuple[str, ...]
     item_entities: NDArray[np.int64]
+
+    @cached_property
+    def entity_items(self) -> NDArray[np.int64]:
+        """(n_entities,) int64: the item of each entity, -1 where it is none."""
+        items = np.full(len(self.entities), UNKNOWN, np.int64)
+        linked = np.flatnonzero(self.item_entities != UNKNOWN)
+        items[self.item_entities[linked]] = linked
+        return items
 
 
 @dataclass(frozen=True, eq=False)

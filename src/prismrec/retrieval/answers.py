@@ -8,6 +8,28 @@ from typing import Any, overload
 
 
 @dataclass(frozen=True)
+class ExplainedPath:
+    """A walk through a knowledge graph from an item of the history towards an answer, in words.
+
+    Attributes:
+        entities: labels of what it passes.
+        item_ids: the item id of each of these, None for what is no item.
+        relations: names of the relations between them, one fewer.
+        weight: the share of the model's attention that lies on it, from 0 to 1.
+    """
+
+    entities: tuple[str, ...]
+    item_ids: tuple[Any, ...]
+    relations: tuple[str, ...]
+    weight: float
+
+    def __str__(self) -> str:
+        """The walk on one line: `Cast Away -> director -> Robert Zemeckis`."""
+        steps = (step for pair in zip(self.relations, self.entities[1:], strict=True) for step in pair)
+        return " -> ".join((self.entities[0], *steps))
+
+
+@dataclass(frozen=True)
 class Explanation:
     """The parts of a score; together they are the score.
 
@@ -19,6 +41,8 @@ class Explanation:
             of what `views` says. For a bundle with an encoder: by how much the score falls when the item is left out;
             these do not add up.
         preferences: what declared preferences add: the rest of that breakdown.
+        paths: the walks through the knowledge graph that the model attended to most, the strongest first, where it
+            learned from one.
     """
 
     views: Mapping[str, float]
@@ -26,6 +50,7 @@ class Explanation:
     repeat: float = 0.0
     history: tuple[tuple[Any, float], ...] = ()
     preferences: float = 0.0
+    paths: tuple[ExplainedPath, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,4 +112,4 @@ class Recommendations(Sequence[Recommendation]):
         return [item.item_id for item in self.items]
 
 
-__all__ = ["Explanation", "ListReport", "Recommendation", "Recommendations"]
+__all__ = ["ExplainedPath", "Explanation", "ListReport", "Recommendation", "Recommendations"]

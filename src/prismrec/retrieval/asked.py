@@ -43,7 +43,8 @@ class Asked:
         allowed: places of an allow list, None without one.
         preference: (D,) source vector of declared preferences, None without any.
         user: row of a user that the encoder knows, else -1.
-        read: rows of the whole history for the encoder, of items that it knows; empty without an encoder.
+        read: rows of the whole history for the encoder, of items that it knows; empty without an encoder. Items of the
+            overlay are among them, as places, where it reads items by their columns.
         encoded: (D,) what the encoder made of user and history; None where the query is a mixture of source vectors.
     """
 
@@ -188,7 +189,7 @@ def asked(
         )
     settings = with_weights(request.query or standard, request.weights)
     history, missing = lookup.known(request.history, "a history")
-    rows = lookup.rows(history)
+    rows = history if encoding is not None and encoding.n_added else lookup.rows(history)
     if encoding is not None:
         missing += lookup.added(history[rows == UNKNOWN])
     unanswered, allowed, not_listed = _lists(request.filters, lookup)

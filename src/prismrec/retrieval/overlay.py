@@ -1,9 +1,9 @@
 """Items added, changed and removed since the bundle was made: small arrays beside its large ones, never altered.
 
-An added item is placed by its side information (`cold_start`). One that the bundle holds keeps its learned item vector
-and takes its new nodes and columns; its row in the bundle is hidden. Every change makes a new overlay, so that answers
-in flight keep the one they began with. A change copies the overlay: O(items in it), meant for thousands, not millions;
-the rest is for the next training.
+An added item is placed by its side information (`cold_start`), or by what the model's encoder reads in its columns. One
+that the bundle holds keeps its learned item vector and takes its new nodes and columns; its row there is hidden. Every
+change makes a new overlay, so that answers in flight keep the one they began with. A change copies the overlay: O(items
+in it), meant for thousands, not millions; the rest is for the next training.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from prismrec.errors import DataError
 from prismrec.retrieval.blend import column_ranges, mean_log_count, popularity_prior
 from prismrec.retrieval.bundle_files import BundleContents
 from prismrec.retrieval.cold_start import ColdStart, ColdStartSettings
+from prismrec.retrieval.query_encoding import QueryEncoding
 from prismrec.retrieval.request import NewItem
 
 
@@ -130,10 +131,11 @@ class Placement:
             return None, unknown
         return self.cold_start.preferences(rows)[0], unknown
 
-    def overlay(self, items: Sequence[NewItem], before: Overlay) -> Overlay:
+    def overlay(self, items: Sequence[NewItem], before: Overlay, encoding: QueryEncoding | None = None) -> Overlay:
         """The given items as an overlay of their own, its fresh nodes numbered on from those of `before`.
 
-        Of several items with one id the last counts.
+        Of several items with one id the last counts. What an encoder reads by its columns has the vectors that it makes
+        of these.
 
         Raises:
             DataError: an id is not of the type that the bundle's ids have, or a view is named that it lacks.
@@ -146,6 +148,10 @@ class Placement:
         sources, targets = self.cold_start.place(known, n_items=len(complete))
         rows = np.array([self.vocabulary.find(item.item_id) for item in complete], np.int64)
         self._keep_learned(rows, sources, targets)
+        read = None if encoding is None else encoding.vectors_of([item.columns for item in complete])
+        if read is not None:
+            own = column_ranges(self.contents.vectors)[ITEM_VIEW]
+            sources[:, own], targets[:, own] = read.source, read.target
         hidden = np.sort(rows[rows != UNKNOWN])
         return Overlay(tuple(complete), sources, targets, nodes, hidden, fresh)
 

@@ -3,12 +3,14 @@
     q = [w_item encode(history, user), w_pop]
 
 The encoder reads all of the history that comes, and cuts it as its model was trained to; `history_length` and
-`recency_decay` shape the repeat bonus alone. It reads items of the bundle: one that was added since tells it nothing.
+`recency_decay` shape the repeat bonus alone. It reads items of the bundle: one that was added since tells it nothing,
+unless it knows items by their columns (`models.contract.ItemReader`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -20,7 +22,16 @@ from prismrec.data.sequences import Sequences
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import ArtifactError, ConfigError
 from prismrec.models.algorithms import open_encoder
-from prismrec.models.contract import QueryEncoder, StoredEncoder
+from prismrec.models.contract import (
+    CandidateScorer,
+    EmbeddingTable,
+    ItemReader,
+    KnowledgeNames,
+    KnowledgePath,
+    PathExplainer,
+    QueryEncoder,
+    StoredEncoder,
+)
 
 Rows = NDArray[np.int64]
 
@@ -35,9 +46,12 @@ class QueryEncoding:
             stored: the encoder.
             users: ids of the users that it knows, None where it knows none.
             dim: of the target vectors that its vectors meet.
+
+        `n_added` says how many items behind those of the bundle it knows, see `with_items`.
         """
         self._stored = stored
         self._users = users
+        self.n_added = 0
         self.dim = dim
 
     @property
@@ -59,6 +73,38 @@ class QueryEncoding:
             MissingExtraError: torch is not installed, and this encoder needs it.
         """
         return open_encoder(self._stored)
+
+    @property
+    def reads_items(self) -> bool:
+        """Whether it knows items by their columns."""
+        return isinstance(self.encoder, ItemReader)
+
+    @property
+    def scores_candidates(self) -> bool:
+        """Whether its model orders candidates by a score of its own."""
+        return isinstance(self.encoder, CandidateScorer)
+
+    @property
+    def knowledge(self) -> KnowledgeNames | None:
+        """The names of the graph that it can tell paths through; None where it cannot."""
+        return self._stored.knowledge if isinstance(self.encoder, PathExplainer) else None
+
+    def with_items(self, items: Sequence[Mapping[str, Any]]) -> QueryEncoding:
+        """The same, with items behind those of the bundle where it reads items by their columns.
+
+        Args:
+            items: the columns of each.
+        """
+        if not items or not isinstance(self.encoder, ItemReader):
+            return self
+        other = copy.copy(self)
+        other.n_added = len(items)
+        other.__dict__["encoder"] = self.encoder.with_items(items)
+        return other
+
+    def vectors_of(self, items: Sequence[Mapping[str, Any]]) -> EmbeddingTable | None:
+        """What it makes of the columns of items; None where it does not read them."""
+        return self.encoder.vectors_of(items) if isinstance(self.encoder, ItemReader) else None
 
     def user_row(self, user: Any) -> int:
         """The row of a user, -1 where it is None or not known; text is read as the type that the ids have.
@@ -99,6 +145,40 @@ class QueryEncoding:
                 f"the bundle's encoder of {self.algorithm} made a vector that is not finite: train again"
             )
         return made
+
+    def scores(
+        self, histories: Sequence[Rows], users: Sequence[int], candidates: Sequence[Rows]
+    ) -> list[NDArray[np.float32]]:
+        """The model's own scores of some candidates of each query, all asked together.
+
+        Args:
+            histories, users: as for `vectors`.
+            candidates: rows of items that it knows, for each query as many as there are.
+
+        Returns:
+            for each query (n_candidates,) float32.
+
+        Raises:
+            ArtifactError: the encoder does not give finite numbers.
+        """
+        encoder, lengths = self.encoder, [len(rows) for rows in candidates]
+        if not isinstance(encoder, CandidateScorer) or not max(lengths, default=0):
+            return [np.zeros(n, np.float32) for n in lengths]
+        padded = np.zeros((len(lengths), max(lengths)), np.int64)
+        for row, own in enumerate(candidates):
+            padded[row, : len(own)] = own
+        found = encoder.score_candidates(Sequences.from_lists(histories), np.asarray(users, np.int64), padded)
+        if found.shape != padded.shape or not np.isfinite(found).all():
+            raise ArtifactError(
+                f"the bundle's encoder of {self.algorithm} gave scores of shape {found.shape} for {padded.shape} "
+                "queries and candidates, or some that are not finite: train again"
+            )
+        return [scores[:n] for scores, n in zip(found, lengths, strict=True)]
+
+    def paths(self, history: Rows, user: int, candidate: int, n_paths: int) -> tuple[KnowledgePath, ...]:
+        """The strongest walks from a history to an item, none where the model knows none; see `PathExplainer`."""
+        encoder = self.encoder
+        return encoder.paths(history, user, candidate, n_paths) if isinstance(encoder, PathExplainer) else ()
 
 
 __all__ = ["QueryEncoding"]

@@ -2,6 +2,7 @@
 
     request ── asked.py ──▶ places, query ── candidates.py ──▶ best candidates ── diversity.py ──▶ list ──▶ answer
                                                  ▲ index.py, filters.py, overlay.py
+                                                 rescoring.py, of models with scores of their own
 
 A `Retriever` never changes: adding and removing items makes another one that shares all large arrays, so threads may
 use one while the next is made.
@@ -36,6 +37,7 @@ from prismrec.retrieval.matrices import ItemMatrices
 from prismrec.retrieval.overlay import Overlay, Placement
 from prismrec.retrieval.query_encoding import QueryEncoding
 from prismrec.retrieval.request import Diversity, NewItem, Request, SimilarRequest
+from prismrec.retrieval.rescoring import best_by_own_score
 from prismrec.retrieval.unit_matrices import UnitMatrices
 
 REFILL = 4
@@ -150,7 +152,7 @@ class Retriever:
         Raises:
             DataError: an id or value of another type than the bundle's, or a view that the bundle lacks.
         """
-        newer = self._placement.overlay(items, self._overlay)
+        newer = self._placement.overlay(items, self._overlay, self._encoding)
         self._filter.check(newer.items)
         return self._with(self._overlay.joined(newer))
 
@@ -175,12 +177,19 @@ class Retriever:
         return ItemCard(known.item_id, dict(known.columns), views, count, added)
 
     def _asked(self, requests: Sequence[Request]) -> list[Asked]:
-        resolved = []
+        resolved, encoding = [], self._reading
         for request in requests:
             preference, unknown = self._placement.preference(request.preferences)
-            one = asked(request, self.contents.query, self._lookup, preference, self._encoding)
+            one = asked(request, self.contents.query, self._lookup, preference, encoding)
             resolved.append(one.also_unknown(unknown) if unknown else one)
-        return resolved if self._encoding is None else encoded(resolved, self._encoding)
+        return resolved if encoding is None else encoded(resolved, encoding)
+
+    @cached_property
+    def _reading(self) -> QueryEncoding | None:
+        """The encoder, with the items that were added where it reads items by their columns."""
+        if self._encoding is None:
+            return None
+        return self._encoding.with_items([item.columns for item in self._overlay.items])
 
     @property
     def _n_rows(self) -> int:
@@ -195,7 +204,8 @@ class Retriever:
         other = copy.copy(self)
         other._overlay = overlay
         other._searches = {}
-        other.__dict__.pop("_lookup", None)
+        for made in ("_lookup", "_reading"):
+            other.__dict__.pop(made, None)
         return other
 
     def _search(self, similarity: Similarity) -> Search:
@@ -210,16 +220,32 @@ class Retriever:
             search = self._search(similarity)
             rows = [i for i, a in enumerate(resolved) if a.settings.similarity == similarity]
             sizes = [pool_size(resolved[i].diversity, resolved[i].k) for i in rows]
-            found = search.best([resolved[i] for i in rows], sizes)
+            found = self._best(search, [resolved[i] for i in rows], sizes)
             for i, candidates in zip(rows, found, strict=True):
                 answers[i] = self._answer(search, resolved[i], candidates)
         return [answer for answer in answers if answer is not None]
+
+    def _best(self, search: Search, resolved: Sequence[Asked], sizes: Sequence[int]) -> list[Candidates]:
+        """The best candidates of each request: by the model's own scores where it has any, else by products."""
+        own = [i for i, a in enumerate(resolved) if self._has_own_scores(a)]
+        others = [i for i in range(len(resolved)) if i not in set(own)]
+        found = dict(zip(others, search.best([resolved[i] for i in others], [sizes[i] for i in others]), strict=True))
+        if own and self._reading is not None:
+            ordered = best_by_own_score(search, [resolved[i] for i in own], [sizes[i] for i in own], self._reading)
+            found |= zip(own, ordered, strict=True)
+        return [found[i] for i in range(len(resolved))]
+
+    def _has_own_scores(self, a: Asked) -> bool:
+        """Whether the model itself scores candidates of this request: only of whom it knows something."""
+        is_read = a.encoded is not None and a.basis in ("user", "history")
+        return is_read and self._reading is not None and self._reading.scores_candidates
 
     def _answer(self, search: Search, a: Asked, pool: Candidates) -> Recommendations:
         chosen, told = (pool.first(a.k), None) if _by_score_alone(a.diversity) else self._spread(search, a, pool)
         reasons: Sequence[Explanation | None] = [None] * len(chosen)
         if a.explain:
-            reasons = explanations(search.space, a, chosen, self._ids, self._encoding)
+            reader = self._reading if a.encoded is not None else None
+            reasons = explanations(search.space, a, chosen, self._ids, reader)
         ids, columns = self._ids(chosen.places), self._columns(chosen.places)
         items = tuple(map(Recommendation, ids, chosen.scores.tolist(), columns, reasons))
         return Recommendations(items, a.unknown, a.basis, told)
@@ -235,7 +261,7 @@ class Retriever:
             wanted = REFILL * len(pool)
             if len(places) == a.k or wanted > MOST_CANDIDATES:
                 break
-            more = search.best([a], [wanted])[0]
+            more = self._best(search, [a], [wanted])[0]
             if len(more) == len(pool):
                 break
             pool = more
