@@ -14,7 +14,7 @@ NAMES = ("popularity", "rules", "transe")
 
 @pytest.fixture(scope="module")
 def measured(write_links, tmp_path_factory):
-    notes = []
+    notes: list[str] = []
     settings = read_settings(write_links(tmp_path_factory.mktemp("links")))
     return run_links(settings, NAMES, note=notes.append), notes
 

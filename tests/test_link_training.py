@@ -1,5 +1,9 @@
 """Entities as a bundle: the triples of the settings become vectors that answer by id, and go on where they stopped."""
 
+import os
+import signal
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -77,9 +81,6 @@ def test_stopped_training_goes_on_to_the_same_vectors(write_links, tmp_path):
     class Stop(QuietProgress):
         def epoch(self, entry):
             if entry.epoch == 2 and entry.validation is None:
-                import os
-                import signal
-
                 os.kill(os.getpid(), signal.SIGTERM)
 
     whole = train(settings, tmp_path / "whole", tune_on_validation=False)
@@ -89,7 +90,8 @@ def test_stopped_training_goes_on_to_the_same_vectors(write_links, tmp_path):
     resumed = train(settings, tmp_path / "stopped", tune_on_validation=False, resume=True)
     for bundle in (whole, resumed):
         assert len(bundle.contents.training_log) == 4
-    np.testing.assert_array_equal(*(np.asarray(bundle.contents.vectors["item"].source) for bundle in (whole, resumed)))
+    one, two = (np.asarray(bundle.contents.vectors["item"].source) for bundle in (whole, resumed))
+    np.testing.assert_array_equal(one, two)
     assert not run_folder_of(tmp_path / "stopped").exists()
 
 
@@ -100,7 +102,8 @@ def test_resuming_nothing_is_refused(write_links, tmp_path):
 
 def test_tables_and_bundles_to_start_from_are_refused(trained, tmp_path):
     bundle, settings, _ = trained
+    nothing: Any = None  # it is refused before it is looked at
     with pytest.raises(ConfigError, match=r"transe learns from the triples of .* takes no tables and no bundle"):
         train(settings, tmp_path / "bundle", start=bundle)
     with pytest.raises(ConfigError, match="transe learns from triples, not from prepared clicks"):
-        train_prepared(None, settings, tmp_path / "bundle")
+        train_prepared(nothing, settings, tmp_path / "bundle")

@@ -34,15 +34,17 @@ class LinkModelConfig(Section):
     optimizer: Literal["adagrad", "adam"] = Field("adagrad", description="of the rows that a batch touches")
     learning_rate: float = Field(0.1, gt=0, le=10, description="of the optimizer")
     batch_size: int = Field(512, ge=1, description="triples per step")
-    l3: float = Field(0.0, ge=0, description="weight of the cubed vectors of a batch, per triple")
+    l3: float = Field(0.1, ge=0, description="weight of the cubed vectors of a batch, per triple")
 
 
 class TranslationConfig(LinkModelConfig):
     """Models whose scores are distances."""
 
     distance: Literal["squared", "euclidean"] = Field(
-        "squared", description="minus what is a score: the squared distance, or the distance"
+        "euclidean", description="minus what is a score: the squared distance, or the distance"
     )
+    learning_rate: float = Field(0.5, gt=0, le=10, description="of the optimizer")
+    l3: float = Field(0.0, ge=0, description="weight of the cubed vectors of a batch, per triple")
 
 
 class TransEConfig(TranslationConfig):
@@ -55,6 +57,8 @@ class TransHConfig(TranslationConfig):
 
 class TransRConfig(TranslationConfig):
     """TransR."""
+
+    learning_rate: float = Field(0.1, gt=0, le=10, description="of the optimizer")
 
 
 class TransDConfig(TranslationConfig):

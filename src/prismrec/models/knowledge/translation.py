@@ -16,7 +16,7 @@ with Adam. All of it is torch, on the CPU and on a GPU alike.
 Differs from the papers: the negatives of a batch are shared; the loss is a setting, softmax unless set (that of the
 papers is `margin`, `logistic` in ComplEx); no vector is brought to length 1, nor are orthogonality and length penalised
 as in TransH and TransR (the normals of TransH have length 1 where they are used): `l3` holds vectors small where set;
-distances are Euclidean, squared unless set, never L1, which is no matrix product; TransR and TransD map into a space of
+distances are Euclidean or squared ones, never L1, which is no matrix product; TransR and TransD map into a space of
 the same dimension; TransR starts at fresh vectors, not at those of TransE. `embedding_dim` counts real numbers: ComplEx
 has half as many complex ones.
 """
