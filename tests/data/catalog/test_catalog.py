@@ -28,12 +28,13 @@ def distinct(table, column):
 def test_the_catalog_lists_its_data_sets_each_with_terms_and_source():
     assert [data_set.name for data_set in available()] == [
         "complete-journey", "online-retail", "movielens-1m", "movielens-1m-graph", "lastfm-hetrec", "amazon-cds",
-        "movielens-1m-knowledge", "mkr-movie", "mkr-music", "wn18rr", "nations", "kinships", "umls",
+        "movielens-1m-knowledge", "mkr-movie", "mkr-music", "wn18rr", "nations", "kinships", "umls", "news-demo",
+        "mind",
     ]  # fmt: skip
     for data_set in available():
         assert data_set.licence
         assert data_set.page.startswith("https://")
-        assert data_set.bundled or data_set.downloads
+        assert data_set.bundled or data_set.downloads or data_set.name == "mind"  # whose terms are accepted first
 
 
 def test_only_data_with_a_free_licence_may_ship():
@@ -165,3 +166,14 @@ def test_amazon_has_the_known_counts_and_original_ids(tmp_path):
     assert result.n_items == 35_118
     assert clicks["user_id"][0].as_py() == "A08161909WK3HU7UYTMW"
     assert tomllib.loads(result.settings.read_text())["data"]["timestamp_unit"] == "order"
+
+
+def test_the_news_demo_has_the_known_counts(tmp_path):
+    result = get("news-demo", tmp_path / "news", from_path=source("news-demo"))
+    clicks, items = (pq.read_table(result.folder / f"{name}.parquet") for name in ("clicks", "items"))
+    assert [distinct(clicks, c) for c in ("user_id", "article_id")] == [469, 9075]
+    assert (clicks.num_rows, items.num_rows) == (10_863, 9075)
+    assert clicks["part"].value_counts().to_pylist() == [
+        {"values": "train", "counts": 10_401}, {"values": "test", "counts": 462},
+    ]  # fmt: skip
+    assert pc.sum(clicks["label"]).as_py() == 6305 + 271

@@ -10,9 +10,11 @@ from prismrec.data.catalog import (
     amazon,
     complete_journey,
     lastfm,
+    mind,
     mkr,
     movielens,
     movielens_knowledge,
+    news_demo,
     online_retail,
     triple_sets,
 )
@@ -37,6 +39,7 @@ _OPENKE = "https://raw.githubusercontent.com/thunlp/OpenKE/{}/benchmarks/WN18RR/
 _OPENKE_VERSION = "3b7f0b19441f11d6bc9331e8d1001a056f759f00"
 _OPENKE_TRAIN_VERSION = "923d6b326f5f184a5279917536f2c0c6bdce61aa"
 _PYKEEN = "https://raw.githubusercontent.com/pykeen/pykeen/v1.11.1/src/pykeen/datasets/{}/{}"
+_DKN = "https://raw.githubusercontent.com/hwwang55/DKN/6fa6098613fec7a16a79ce9fd87126521a7a9de1/data/news/"
 
 _MOVIELENS = DataSet(
     name="movielens-1m",
@@ -78,6 +81,12 @@ _CLICK_PROTOCOL: Settings = {"split": {"protocol": "click", "repeats": 5}, "eval
 """As RippleNet and MKR are compared: pairs at random, as many drawn negatives, the mean of five repeats."""
 
 _LINK_PROTOCOL: Settings = {"split": {"protocol": "link"}}
+
+_NEWS: Settings = {
+    "sessions": {"min_rating": 1.0, "keep_unclicked_items": True},
+    "evaluation": {"exclude_seen": True},
+}
+"""News that was shown and not clicked is no click, and an article that nobody clicked is one all the same."""
 
 _PERSON = {"kind": "person"}
 
@@ -283,6 +292,44 @@ DATA_SETS = (
             "025c98f8a4891e2a6582ec5b40ee0d904031edad9c52554522f4b7904820c98e",
             "a7eb529a3d2810fcc96341ccc97c625a5e202f8389673aa6bd317eeebbb79014",
         ),
+    ),
+    DataSet(
+        name="news-demo",
+        content="news that users were shown: 469 users, 9,075 titles, 10,863 rows with labels, entities in titles",
+        licence="not stated (the authors of DKN; Microsoft)",
+        may_ship=False,
+        page="https://github.com/hwwang55/DKN",
+        files=news_demo.FILES,
+        read=news_demo.read,
+        columns=InteractionColumns(user="user_id", item="article_id", time="position", rating="label"),
+        views={"entity": "entities"},
+        settings=_NEWS,
+        downloads=(
+            Download(
+                _DKN + "raw_train.txt",
+                "raw_train.txt",
+                "9a699aac3bc2e95437ea943f36771764e45dc2b16ff86db6aee54e38010fd839",
+            ),
+            Download(
+                _DKN + "raw_test.txt",
+                "raw_test.txt",
+                "5698c122c7643b0f5937e109fb2fc9a7716147fb3e15ab10c70eb4f76f2eefc9",
+            ),
+        ),
+        time_unit="order",
+    ),
+    DataSet(
+        name="mind",
+        content="impressions of Microsoft News, 2019, as its folders have them: small, 50,000 users, or large",
+        licence="Microsoft Research licence: research only, to be accepted on its page before a download",
+        may_ship=False,
+        page="https://msnews.github.io/",
+        files=mind.FILES,
+        read=mind.read,
+        columns=InteractionColumns(user="user_id", item="article_id", time="time", rating="label"),
+        views={"category": "category", "subcategory": "subcategory", "entity": "entities"},
+        settings=_NEWS,
+        time_unit="datetime",
     ),
 )
 
