@@ -11,6 +11,7 @@ import pytest
 
 from prismrec import fitting
 from prismrec.data.bundled import bundled_paths
+from prismrec.data.knowledge.graph import ItemKnowledge, KnowledgeGraph
 from prismrec.data.prepared import UserView
 from prismrec.data.sequences import Sequences
 from prismrec.data.splits import split
@@ -26,6 +27,7 @@ from prismrec.fitting import (
     tuned_on_last_items,
     validation_score,
 )
+from prismrec.graphs.knowledge import controlled
 from prismrec.inputs import prepare_log, read_tables
 from prismrec.pipeline import contents_of, run_folder_of, train, train_prepared
 from prismrec.retrieval.blend import QuerySettings
@@ -150,6 +152,9 @@ def test_the_fingerprint_is_of_everything_training_reads(shop):
     histories = data.histories.values.copy()
     histories[3] += 1
     ages = Sequences.from_lists([[0], [1]])
+    names = pa.array(["a", "b", "c"])
+    triples = np.array([[0, 0, 1]], np.int32)
+    known = ItemKnowledge(KnowledgeGraph(Vocabulary.from_ids(names), ("r",), triples, names), np.array([0, 1]))
     others = [
         replace(data, histories=Sequences(histories, data.histories.offsets)),
         replace(data, sessions=data.sessions.slice(1, len(data.sessions))),
@@ -162,6 +167,12 @@ def test_the_fingerprint_is_of_everything_training_reads(shop):
         replace(data, user_views={"job": UserView("job", view.nodes, ages)}),
         replace(data, user_links=ages),
         replace(data, user_links=Sequences.from_lists([[1], [0]])),
+        replace(data, disliked=Sequences.from_lists([[1], []])),
+        replace(data, disliked=Sequences.from_lists([[], [1]])),
+        replace(data, knowledge=known),
+        replace(data, knowledge=replace(known, item_entities=known.item_entities + 1)),
+        replace(data, knowledge=controlled(known, "absent")),
+        replace(data, knowledge=replace(known, graph=replace(known.graph, relations=("s",)))),
     ]
     assert len({fingerprint_of(other) for other in [data, *others]}) == 1 + len(others)
 

@@ -130,7 +130,7 @@ class ClickArena:
         """Prepare the training part, on a catalogue of all items that were clicked in whatever part."""
         data = prepare(
             split.train, items, settings.views, settings.sessions,
-            base={ITEM_VIEW: split.items}, user_views=settings.user_views,
+            base={ITEM_VIEW: split.items}, user_views=settings.user_views, ratings=settings.ratings,
         )  # fmt: skip
         data = with_knowledge(data, settings)
         validation = clicks_from(split.validation, data)

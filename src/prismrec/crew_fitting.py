@@ -193,6 +193,7 @@ def fingerprint_of(data: PreparedData) -> str:
     for array in (data.histories.values, data.histories.offsets):
         digest.update(np.ascontiguousarray(array).data)
     _add_users(digest, data)
+    _add_knowledge(digest, data)
     return digest.hexdigest()
 
 
@@ -204,6 +205,21 @@ def _add_users(digest: hashlib._Hash, data: PreparedData) -> None:
         digest.update(name.encode())
         for array in (sequences.values, sequences.offsets):
             digest.update(np.ascontiguousarray(array).data)
+
+
+def _add_knowledge(digest: hashlib._Hash, data: PreparedData) -> None:
+    """What is known of the items, and what users disliked, where anything is."""
+    if data.disliked is not None:
+        for array in (data.disliked.values, data.disliked.offsets):
+            digest.update(np.ascontiguousarray(array).data)
+    if data.knowledge is None:
+        return
+    graph = data.knowledge.graph
+    digest.update("\0".join(graph.relations).encode())
+    for rows in (graph.triples, data.knowledge.item_entities):
+        digest.update(np.ascontiguousarray(rows).data)
+    for buffer in graph.entities.ids.buffers():
+        digest.update(b"" if buffer is None else buffer)
 
 
 def by_side(matrices: Mapping[str, NDArray]) -> dict[str, NDArray]:

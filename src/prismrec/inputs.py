@@ -167,8 +167,15 @@ def prepare_log(
     Raises:
         ConfigError, DataError: as for `data.preparation.prepare` and `data.knowledge.reading.read_knowledge`.
     """
-    base = _vocabularies(start)
-    data = prepare(log, items, settings.views, settings.sessions, base=base, user_views=settings.user_views)
+    data = prepare(
+        log,
+        items,
+        settings.views,
+        settings.sessions,
+        base=_vocabularies(start),
+        user_views=settings.user_views,
+        ratings=settings.ratings,
+    )
     return with_knowledge(data, settings)
 
 
@@ -279,6 +286,7 @@ def _left_out_of_shards(settings: Settings) -> list[str]:
         "the tables of users and their links": bool(settings.data.users or settings.data.user_links),
         "the knowledge graph": settings.knowledge.is_given,
         "dislikes": settings.sessions.min_rating > 0,
+        "the bounds of ratings": settings.ratings.are_set,
     }
     left_out = " and ".join(name for name, is_given in names.items() if is_given)
     return [f"left out: {left_out}; shards hold what M2GRL and the baselines learn from"] if left_out else []

@@ -15,6 +15,7 @@ from prismrec.config import Section, apply_overrides, build, read_toml
 from prismrec.data.bundled import bundled_paths
 from prismrec.data.engines.settings import DuckDBSettings, EngineName, SparkSettings
 from prismrec.data.knowledge.settings import KnowledgeSettings
+from prismrec.data.rating_bounds import RatingSettings
 from prismrec.data.schema import InteractionColumns, TimestampUnit
 from prismrec.data.sessions import SessionSettings
 from prismrec.data.splits import SplitSettings
@@ -90,6 +91,7 @@ class Settings(Section):
         default=KnowledgeSettings(), description="the knowledge graph: triples in files, columns of the item table"
     )
     sessions: SessionSettings = SessionSettings()
+    ratings: RatingSettings = RatingSettings()
     edges: EdgeListSettings = EdgeListSettings()
     walks: WalkSettings = WalkSettings()
     model: M2GRLConfig = M2GRLConfig()

@@ -181,3 +181,10 @@ def test_shards_need_a_log(prismrec, tmp_path):
     result = prismrec("prepare", tmp_path / "empty.toml", "-o", tmp_path / "p", "--shards", 2)
     assert result.exit_code == 1
     assert "there is no click log" in result.stderr
+
+
+def test_profile_tells_what_the_bounds_of_a_run_would_leave_out(prismrec, shop):
+    result = prismrec("profile", shop, "--set", "sessions.min_user_interactions=7")
+    assert "step sessions.min_user_interactions = 7: would leave out " in result.stdout
+    assert "step sessions.min_item_interactions = 5: would leave out " in result.stdout, "as a study took it"
+    assert "step ratings." not in result.stdout, "the shop has no ratings"

@@ -14,6 +14,7 @@ from prismrec.cli.terminal import busy, emit, say, show
 
 if TYPE_CHECKING:
     from prismrec.data.profile import Profile
+    from prismrec.data.profile.steps import StepSettings
     from prismrec.retrieval.bundle import Bundle
     from prismrec.settings import Settings
 
@@ -135,8 +136,17 @@ def profile_of(settings: Settings) -> Profile:
 
     with busy("reading and counting"):
         log, items = open_tables(settings)
-        chosen = ProfileSettings(session_gap_minutes=settings.sessions.session_gap_minutes)
+        gap = settings.sessions.session_gap_minutes
+        chosen = ProfileSettings(session_gap_minutes=gap, steps=_steps(settings))
         return profile_log(log, items, settings.views, chosen)
+
+
+def _steps(settings: Settings) -> StepSettings:
+    """The thresholds that a run would use, and those of the profile where a run would use none."""
+    from prismrec.data.profile.steps import StepSettings
+
+    said = {**settings.sessions.model_dump(exclude_defaults=True), **settings.ratings.model_dump(exclude_defaults=True)}
+    return StepSettings(**{name: value for name, value in said.items() if name in StepSettings.model_fields})
 
 
 def profile_lines(found: Profile) -> Iterator[str]:
@@ -172,6 +182,11 @@ def profile_lines(found: Profile) -> Iterator[str]:
         yield (
             f"suspected bots: {found.suspects.n_users:,} users with {found.suspects.interactions_share:.1%} of the "
             "interactions"
+        )
+    for step in found.steps:
+        yield (
+            f"step {step.setting}: would leave out {step.left_out} ({step.share:.1%}) with "
+            f"{step.interactions_share:.1%} of the interactions"
         )
     for finding in found.findings:
         yield f"{finding.level}: {finding.message} {finding.advice}"

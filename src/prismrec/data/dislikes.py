@@ -61,9 +61,7 @@ def disliked_items(
     if interactions.disliked is None:
         return None, {}
     table, log = interactions.disliked, interactions.table
-    ends = log.group_by(USER_ID).aggregate(end=log[TIMESTAMP].max())
-    early = table.join(ends, USER_ID)
-    early = early.filter(early[TIMESTAMP] < early.end).select(USER_ID, ITEM_ID).distinct()
+    early = known_dislikes(interactions).select(USER_ID, ITEM_ID).distinct()
     early = early.anti_join(log.select(USER_ID, ITEM_ID), [USER_ID, ITEM_ID])
     backend = engine.backend_of(table)
     rows, nodes = index_table(backend, users, "user_index"), index_table(backend, items, "item_index")
@@ -75,8 +73,18 @@ def disliked_items(
     return found, {"rows": int(n_rows), "items_of_users": len(pairs), "users": int((found.lengths > 0).sum())}
 
 
+def known_dislikes(interactions: Interactions) -> Any:
+    """Lazy: the rows parted from the log that lie before their user's last row in it; None where none were parted."""
+    if interactions.disliked is None:
+        return None
+    table, log = interactions.disliked, interactions.table
+    ends = log.group_by(USER_ID).aggregate(end=log[TIMESTAMP].max())
+    early = table.join(ends, USER_ID)
+    return early.filter(early[TIMESTAMP] < early.end).select(*table.columns)
+
+
 def _counted(table: Any) -> Any:
     return table.aggregate(n=table.count())
 
 
-__all__ = ["disliked_items", "liked"]
+__all__ = ["disliked_items", "known_dislikes", "liked"]

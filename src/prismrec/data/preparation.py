@@ -24,6 +24,7 @@ from prismrec.data.encoding import CODE, Encoding, codes_of, encoded, encoding
 from prismrec.data.item_tables import aligned, columns_in_order, unclicked_ids, without_unknown
 from prismrec.data.prepared import PreparedData, View
 from prismrec.data.ragged import within_lengths, without_repeats
+from prismrec.data.rating_bounds import NO_BOUNDS, RatingSettings, within_rating_bounds
 from prismrec.data.schema import ITEM_ID, ITEM_VIEW, SESSION_ID, UNKNOWN, USER_ID, USERS, Interactions, ItemTable
 from prismrec.data.sequences import Sequences
 from prismrec.data.sessions import (
@@ -51,6 +52,7 @@ def prepare(
     *,
     base: Mapping[str, Vocabulary] | None = None,
     user_views: Mapping[str, str | ViewSettings] | None = None,
+    ratings: RatingSettings = NO_BOUNDS,
 ) -> PreparedData:
     """Turn a click log into training data.
 
@@ -61,9 +63,11 @@ def prepare(
         settings: thresholds.
         base: older vocabularies by view name, "item" and "user": their ids keep their index, new ones come after.
         user_views: view name -> column of the user table, or `ViewSettings`.
+        ratings: which users and items to leave out because of how their ratings scatter.
 
     Raises:
-        ConfigError: views without an item table, user views without a user table, or a view with a name that is taken.
+        ConfigError: bounds of ratings where there are none, views without an item table, user views without a user
+            table, or a view with a name that is taken.
         DataError: a view's column is missing, or no interaction is left.
     """
     chosen = checked_views(views or {}, has_items=items is not None)
@@ -74,6 +78,7 @@ def prepare(
     if items is not None:
         items = aligned(items, interactions)
         interactions, unknown = without_unknown(interactions, items, settings)
+    interactions, scattered = within_rating_bounds(interactions, ratings)
     with _sessionised(interactions, settings) as found:
         users = encoding(found.user_codes, _clicks_by_user(found.lists), known.get(USERS))
         unclicked = unclicked_ids(items.table, found.item_codes) if items and settings.keep_unclicked_items else None
@@ -95,6 +100,7 @@ def prepare(
         report={
             **_report(interactions, items, unknown, found.counts, sessions, histories, built, nodes.vocabulary),
             **side.report,
+            **({"ratings": scattered} if scattered else {}),
             **({"disliked": n_disliked} if n_disliked else {}),
         },
         quarantine={name: table.quarantined for name, table in set_aside(interactions, items).items()},

@@ -19,6 +19,7 @@ from prismrec.data.profile.page import write_page
 from prismrec.data.profile.ratings import ratings_of
 from prismrec.data.profile.report import Profile
 from prismrec.data.profile.settings import ProfileSettings
+from prismrec.data.profile.steps import steps_of
 from prismrec.data.profile.suspects import suspects_of
 from prismrec.data.profile.timing import gaps_of, sessions_of, span_of, with_gaps
 from prismrec.data.schema import ITEM_ID, RATING, USER_ID, Interactions, ItemTable
@@ -66,6 +67,7 @@ def profile(
             time=span_of(table) if has_clock else None,
             suspects=suspects_of(table, counts.n_items, has_clock, chosen),
             findings=findings_of(log, items, moment, chosen),
+            steps=steps_of(log, chosen.steps),
         )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prismrec.data.profile.charts import figures, plotly_script, seconds_text
-from prismrec.data.profile.report import Finding, Profile, Ratings, Sessions, TopEntry
+from prismrec.data.profile.report import DataStep, Finding, Profile, Ratings, Sessions, TopEntry
 from prismrec.files import whole_file
 
 _STYLE = """
@@ -91,6 +91,7 @@ def _sections(profile: Profile) -> Iterable[str]:
     yield _top("Most active users", "user", profile.top_users)
     yield _top("Most popular items", "item", profile.top_items)
     yield _suspects(profile)
+    yield _steps(profile.steps)
 
 
 def _summary(profile: Profile) -> str:
@@ -255,6 +256,18 @@ def _suspects(profile: Profile) -> str:
     ]  # fmt: skip
     head = ("user", "interactions", "busiest hour", "variation of pauses", "distinct items", "because")
     return _section("Suspected programs", text, _table(head, rows, numbers=(1, 2, 3, 4)), wide=True)
+
+
+def _steps(steps: Sequence[DataStep]) -> str:
+    if not steps:
+        return ""
+    text = (
+        "What bounds on activity and ratings would leave out of training, each on its own. Nothing is left out "
+        "unless it is set."
+    )
+    rows = [(one.setting, one.left_out, f"{one.share:.1%}", f"{one.interactions_share:.1%}") for one in steps]
+    head = ("setting", "would leave out", "share", "of the interactions")
+    return _section("Steps before training", text, _table(head, rows, numbers=(2, 3)), wide=True)
 
 
 class _Mark(str):

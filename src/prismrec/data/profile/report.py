@@ -235,6 +235,30 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class DataStep:
+    """What one step before training would leave out, on its own.
+
+    Attributes:
+        code: stable name, for programs.
+        entity: of what `count` are left out, and `share` of all of them.
+        setting: what to set to have it so, as `sessions.min_user_interactions = 30`.
+        interactions_share: share of the interactions that go with them.
+    """
+
+    code: str
+    entity: Literal["user", "item"]
+    setting: str
+    count: int
+    share: float
+    interactions_share: float
+
+    @property
+    def left_out(self) -> str:
+        """How many would be left out, in words."""
+        return f"{self.count:,} {self.entity}{'' if self.count == 1 else 's'}"
+
+
+@dataclass(frozen=True)
 class Profile:
     """Everything that is worth knowing of a log before training."""
 
@@ -251,6 +275,7 @@ class Profile:
     time: TimeSpan | None
     suspects: Suspects
     findings: tuple[Finding, ...]
+    steps: tuple[DataStep, ...] = ()
 
     def to_json(self) -> str:
         """The whole profile as JSON text; ids and values that JSON has no type for (UUIDs, dates) as text."""
@@ -267,6 +292,7 @@ __all__ = [
     "Bin",
     "Counts",
     "Curve",
+    "DataStep",
     "Finding",
     "Gaps",
     "Profile",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from prismrec.config import Section
+from prismrec.data.profile.steps import StepSettings
 
 
 class ProfileSettings(Section):
@@ -38,6 +39,7 @@ class ProfileSettings(Section):
     derived_correlation: float = Field(
         default=0.9, gt=0, le=1, description="rank correlation that makes a column suspicious"
     )
+    steps: StepSettings = Field(default=StepSettings(), description="what steps before training would leave out")
 
 
 __all__ = ["ProfileSettings"]
