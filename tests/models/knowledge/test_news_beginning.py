@@ -83,7 +83,8 @@ def test_names_of_a_graph_link_titles_that_say_nothing_and_ids_are_no_names():
 def test_words_begin_alike_where_they_stand_together_or_at_random():
     beginning = begin_with(DKNConfig(text=TEXT, embedding_dim=3), data(), 0)[2]
     again = begin_with(DKNConfig(text=TEXT, embedding_dim=3), data(), 1)[2]
-    np.testing.assert_array_equal(beginning.words, again.words)
+    np.testing.assert_allclose(beginning.words, again.words, atol=0.5)
+    assert (beginning.words != again.words).any()  # words of the same company still differ
     random = DKNConfig(text=TEXT, embedding_dim=3, vectors={"words": "random"})
     one, same, other = (begin_with(random, data(), seed)[2] for seed in (0, 0, 1))
     np.testing.assert_array_equal(one.words, same.words)

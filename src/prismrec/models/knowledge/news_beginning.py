@@ -20,6 +20,9 @@ from prismrec.errors import ConfigError, DataError
 from prismrec.graphs.knowledge import controlled
 from prismrec.models.knowledge.configs import DKNConfig
 
+_OWN = 0.1
+"""Length of what is drawn for a word alone beside what it shares with the words of like company."""
+
 
 @dataclass(frozen=True, eq=False)
 class NewsBeginning:
@@ -114,7 +117,7 @@ def _vectors(
     if config.vectors.words == "cooccurrence":
         together = cooccurrence_vectors(_tokens(articles, n_words), n_words + n_entities, dim)
         known = together.any(axis=1)
-        found[known] = together[known]
+        found[known] = together[known] + _OWN * found[known]
     words, entities = found[:n_words], found[n_words:]
     if not config.vectors.entities:
         return words, entities
