@@ -169,3 +169,68 @@ def test_draws_are_uniform(n_wanted):
         counts = np.bincount(values, minlength=10)
         assert not counts[[1, 3]].any()
         np.testing.assert_allclose(np.delete(counts, [1, 3]) / n, 1 / 8, atol=0.02)
+
+
+# ---- what was shown ----
+
+
+def rated_rows():
+    """Each user is shown 24 items and clicks two thirds of them; one dislike of each is of an item clicked later."""
+    rng = np.random.default_rng(4)
+    rows = []
+    for user in range(N_USERS):
+        items = rng.choice(N_ITEMS, 24, replace=False).tolist()
+        rows += [(f"u{user:02}", item, int(place % 3 > 0)) for place, item in enumerate(items)]
+        rows.append((f"u{user:02}", items[0], 1))
+    return rows
+
+
+def dealt_as_shown(rows, min_rating=1.0, **given):
+    users, items, ratings = zip(*rows, strict=True)
+    table = {
+        "user_id": list(users), "item_id": list(items), "rating": [float(r) for r in ratings],
+        "timestamp": np.arange(len(rows)) * 1_000_000, "source_row": np.arange(1, len(rows) + 1),
+    }  # fmt: skip
+    read = Interactions(engine.register(BACKEND, pa.table(table)), "us")
+    cleaned = clean(read, SessionSettings(min_rating=min_rating))
+    chosen = SplitSettings(**{"protocol": "click", "negatives": "shown", "repeats": 1, **given})
+    return list(click_splits(read, cleaned, chosen))
+
+
+def rows_of(table):
+    found = engine.arrow(table)
+    return list(zip(found["user_id"].to_pylist(), found["item_id"].to_pylist(), strict=True))
+
+
+def test_what_was_shown_and_not_clicked_is_told_from_clicks_and_the_rest_of_it_trains():
+    rows = rated_rows()
+    clicked = {(user, item) for user, item, rating in rows if rating}
+    shown = {(user, item) for user, item, rating in rows if not rating} - clicked
+    for found in dealt_as_shown(rows, repeats=2):
+        parts = [pairs(found, "validation"), pairs(found, "test")]
+        held = {pair: label for part in parts for pair, label in part.items()}
+        assert len(held) == sum(map(len, parts))
+        assert {pair for pair, label in held.items() if label} | set(trained(found)) == clicked
+        assert {pair for pair, label in held.items() if not label} | set(rows_of(found.train.disliked)) == shown
+        assert held.keys().isdisjoint([*trained(found), *rows_of(found.train.disliked)])
+        for part in parts:
+            n_negatives = sum(not label for label in part.values())
+            assert n_negatives == pytest.approx(0.2 * len(shown), rel=0.3)
+
+
+def test_a_catalogue_holds_what_was_shown_and_never_clicked():
+    rows = [(f"u{n % 4}", n % 7, 1) for n in range(60)] + [("u0", 90, 0), ("u1", 91, 0)]
+    [found] = dealt_as_shown(rows)
+    assert {90, 91} <= set(found.items.ids.to_pylist())
+
+
+def test_deals_of_what_was_shown_differ_and_come_again():
+    rows = rated_rows()
+    one, other = dealt_as_shown(rows, repeats=2)
+    again = dealt_as_shown(rows, repeats=2)[0]
+    assert pairs(one, "test") == pairs(again, "test") != pairs(other, "test")
+
+
+def test_nothing_is_known_to_be_shown_without_ratings():
+    with pytest.raises(ConfigError, match=r"split\.negatives = 'shown' needs rows that say .*: set sessions\.min_rating"):
+        dealt(some_rows(), negatives="shown")

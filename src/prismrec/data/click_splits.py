@@ -5,6 +5,9 @@ each clicked item of the last two parts stands one that the user was never obser
 without repeats, so that half of the pairs are clicks. A pair that occurs several times in the log is one pair, in one
 part. Observed is what the log as it was read holds: a film that was rated low is no negative.
 
+Where the log says what users were shown and did not click, or rated low (`sessions.min_rating`), `negatives = "shown"`
+tells clicks from that: these pairs are dealt as clicks are, and those of the first part train.
+
 The protocol of RippleNet (CIKM 2018, https://arxiv.org/abs/1803.03467, section 4.3) and MKR (WWW 2019,
 https://arxiv.org/abs/1901.08907, section 4.3). *Differs from theirs:* their training part has negatives that were drawn
 with those of the test part, and so never are clicks of it; here a model draws its own from all that it does not know.
@@ -56,8 +59,8 @@ class ClickSplit:
 
     Attributes:
         train: the rows to train on, still lazy.
-        items: every item that was clicked, in whatever part, in the order of ids with count 0: the catalogue that
-            candidates are drawn from. That an item exists is no secret; how often it was clicked is.
+        items: every item that was clicked (or shown), in whatever part, in the order of ids with count 0: the
+            catalogue that candidates are drawn from. That an item exists is no secret; how often it was clicked is.
         validation: pairs to choose settings and thresholds on.
         test: pairs to measure on.
     """
@@ -74,7 +77,7 @@ def click_splits(interactions: Interactions, clicks: Interactions, settings: Spl
     Args:
         interactions: the log as it was read: what users are observed with.
         clicks: the same log after `sessions.clean`.
-        settings: `test_share`, `repeats` and `seed` are used.
+        settings: `test_share`, `repeats`, `negatives` and `seed` are used.
 
     Raises:
         ConfigError: validation and test would leave nothing to train on.
@@ -85,7 +88,11 @@ def click_splits(interactions: Interactions, clicks: Interactions, settings: Spl
             f"split.test_share = {settings.test_share:g} is held out twice under click, for validation and for test: "
             "give less than 0.5"
         )
-    items = _clicked_items(clicks)
+    if settings.negatives == "shown" and clicks.disliked is None:
+        raise ConfigError(
+            "split.negatives = 'shown' needs rows that say what users did not click or like: set sessions.min_rating"
+        )
+    items = _catalogue(clicks.table, *([clicks.disliked] if settings.negatives == "shown" else []))
     observed = _pairs(interactions.table.select(USER_ID, ITEM_ID).distinct())
     for repeat in range(settings.repeats):
         yield _dealt(clicks, items, observed, settings, repeat)
@@ -144,9 +151,9 @@ def _among(values: NDArray[np.int64], rising: NDArray[np.int64]) -> NDArray[np.b
     return is_among
 
 
-def _clicked_items(clicks: Interactions) -> Vocabulary:
-    """All items of the log, in the order of their ids: no order that tells how often they were clicked."""
-    ids = clicks.table.select(id=clicks.table[ITEM_ID]).distinct().order_by("id")
+def _catalogue(*tables: Any) -> Vocabulary:
+    """All items of the logs, in the order of their ids: no order that tells how often they were clicked."""
+    ids = ibis.union(*(table.select(id=table[ITEM_ID]) for table in tables)).distinct().order_by("id")
     found = as_ids(engine.arrow(ids.select(id=storable(ids.id)))["id"])
     return Vocabulary.from_ids(found, np.zeros(len(found), np.int64))
 
@@ -163,39 +170,73 @@ def _pairs(rows: Any, *others: str) -> pa.Table:
 def _dealt(
     clicks: Interactions, items: Vocabulary, observed: pa.Table, settings: SplitSettings, repeat: int
 ) -> ClickSplit:
-    table = clicks.table
-    of_pair = ibis.window(group_by=[USER_ID, ITEM_ID])
     rng = np.random.default_rng([settings.seed, repeat])
-    draws = scrambled(table[ROW].min().over(of_pair), int(rng.integers(2**31)))
-    bounds = [share_of_draws(1 - 2 * settings.test_share), share_of_draws(1 - settings.test_share)]
-    rows = table.mutate(draw=draws)
-    rows = rows.mutate(part=(rows.draw >= bounds[0]).cast("int64") + (rows.draw >= bounds[1]).cast("int64"))
-    held = _pairs(rows.filter(rows.part > _TRAINING).select(USER_ID, ITEM_ID, "part").distinct(), "part")
+    deal = int(rng.integers(2**31))
+    rows = _in_parts(clicks.table, deal, settings.test_share)
+    held = _held(rows)
     if not len(held):
         raise DataError("click leaves nothing to test: the log is too small for split.test_share; use more data")
-    train = dataclasses.replace(clicks, table=rows.filter(rows.part == _TRAINING).select(list(table.columns)))
-    validation, test = _labelled(held, items, observed, rng)
-    return ClickSplit(train, items, validation, test)
+    train = dataclasses.replace(clicks, table=_training(rows))
+    if settings.negatives == "drawn":
+        validation, test = _labelled(held, _drawn(held, items, observed, rng), items)
+        return ClickSplit(train, items, validation, test)
+    shown = _in_parts(_only_shown(clicks), deal, settings.test_share)
+    validation, test = _labelled(held, _held(shown), items)
+    return ClickSplit(dataclasses.replace(train, disliked=_training(shown)), items, validation, test)
 
 
-def _labelled(
-    held: pa.Table, items: Vocabulary, observed: pa.Table, rng: np.random.Generator
-) -> tuple[LabelledPairs, LabelledPairs]:
-    """Validation and test: the clicks of each user, and as many items that they were never observed with."""
+def _in_parts(table: Any, deal: int, test_share: float) -> Any:
+    """The rows with the part of their pair."""
+    of_pair = ibis.window(group_by=[USER_ID, ITEM_ID])
+    rows = table.mutate(draw=scrambled(table[ROW].min().over(of_pair), deal))
+    bounds = [share_of_draws(1 - 2 * test_share), share_of_draws(1 - test_share)]
+    return rows.mutate(part=(rows.draw >= bounds[0]).cast("int64") + (rows.draw >= bounds[1]).cast("int64"))
+
+
+def _training(rows: Any) -> Any:
+    return rows.filter(rows.part == _TRAINING).drop("draw", "part")
+
+
+def _held(rows: Any) -> pa.Table:
+    """The distinct pairs of the other parts, in ids."""
+    return _pairs(rows.filter(rows.part > _TRAINING).select(USER_ID, ITEM_ID, "part").distinct(), "part")
+
+
+def _only_shown(clicks: Interactions) -> Any:
+    """What users disliked, without what they clicked as well."""
+    return clicks.disliked.anti_join(clicks.table.select(USER_ID, ITEM_ID), [USER_ID, ITEM_ID])
+
+
+def _drawn(held: pa.Table, items: Vocabulary, observed: pa.Table, rng: np.random.Generator) -> pa.Table:
+    """As many items as clicks of each user in each part, which they were never observed with; columns as `held`."""
     ids = held[USER_ID].combine_chunks().unique()
     users = Vocabulary.from_ids(ids)
-    owners, clicked = users.indices_of(held[USER_ID]), items.indices_of(held[ITEM_ID])
-    parts = held["part"].to_numpy()
+    owners, parts = users.indices_of(held[USER_ID]), held["part"].to_numpy()
     counts = [np.bincount(owners[parts == part], minlength=len(users)) for part in (_VALIDATION, _TEST)]
     negatives = draw_unobserved(_rows_of(observed, users, items), counts[0] + counts[1], len(items), rng)
     n_first = np.rint(negatives.lengths * counts[0] / (counts[0] + counts[1])).astype(np.int64)
     places = np.arange(len(negatives.values)) - np.repeat(negatives.offsets[:-1], negatives.lengths)
-    negative_owners = np.repeat(np.arange(len(users)), negatives.lengths)
-    negative_parts = np.where(places < n_first[negative_owners], _VALIDATION, _TEST)
+    drawn_by = np.repeat(np.arange(len(users)), negatives.lengths)
+    return pa.table(
+        {
+            USER_ID: ids.take(pa.array(drawn_by)),
+            ITEM_ID: items.ids.take(pa.array(negatives.values)),
+            "part": np.where(places < n_first[drawn_by], _VALIDATION, _TEST),
+        }
+    )
+
+
+def _labelled(clicks: pa.Table, negatives: pa.Table, items: Vocabulary) -> tuple[LabelledPairs, LabelledPairs]:
+    """Validation and test: the clicks of each user, and the negatives."""
+    ids = pa.chunked_array([*clicks[USER_ID].chunks, *negatives[USER_ID].chunks]).unique()
+    users = Vocabulary.from_ids(ids)
     made = []
     for part in (_VALIDATION, _TEST):
-        own, others = parts == part, negative_parts == part
-        made.append(_joined(ids, (owners[own], clicked[own]), (negative_owners[others], negatives.values[others])))
+        sides = []
+        for table in (clicks, negatives):
+            own = table.filter(pa.array(table["part"].to_numpy() == part))
+            sides.append((users.indices_of(own[USER_ID]), items.indices_of(own[ITEM_ID])))
+        made.append(_joined(ids, sides[0], sides[1]))
     return made[0], made[1]
 
 

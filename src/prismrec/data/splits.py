@@ -40,6 +40,7 @@ from prismrec.errors import ConfigError, DataError
 
 Protocol = Literal["next_item", "next_in_session", "ratio", "kfold", "cold_item", "click", "link"]
 History = Literal["session", "user"]
+Negatives = Literal["drawn", "shown"]
 
 _PRIME = 2**31 - 1  # products of two residues stay below 2^62: no engine overflows
 
@@ -61,6 +62,9 @@ class SplitSettings(Section):
         default=0.1, gt=0, lt=1, description="Share of the items with side nodes that `cold_item` withholds."
     )
     repeats: int = Field(default=5, ge=1, description="How often `click` deals the pairs anew, with other seeds.")
+    negatives: Negatives = Field(
+        default="drawn", description="What `click` tells clicks from: items never observed, or those disliked."
+    )
     max_queries: int = Field(default=0, ge=0, description="Test a random sample of this many queries; 0 tests all.")
     seed: int = Field(default=0, ge=0, description="Seed of folds, withheld items and the query sample.")
 
@@ -291,6 +295,7 @@ __all__ = [
     "SPLITTERS",
     "HeldOut",
     "History",
+    "Negatives",
     "Protocol",
     "Split",
     "SplitSettings",

@@ -84,6 +84,7 @@ _LINK_PROTOCOL: Settings = {"split": {"protocol": "link"}}
 
 _NEWS: Settings = {
     "sessions": {"min_rating": 1.0, "keep_unclicked_items": True},
+    "split": {"protocol": "click", "negatives": "shown"},
     "evaluation": {"exclude_seen": True},
 }
 """News that was shown and not clicked is no click, and an article that nobody clicked is one all the same."""
