@@ -232,5 +232,5 @@ def test_deals_of_what_was_shown_differ_and_come_again():
 
 
 def test_nothing_is_known_to_be_shown_without_ratings():
-    with pytest.raises(ConfigError, match=r"split\.negatives = 'shown' needs rows that say .*: set sessions\.min_rating"):
+    with pytest.raises(ConfigError, match=r"split\.negatives = 'shown' needs rows .*: set sessions\.min_rating"):
         dealt(some_rows(), negatives="shown")
