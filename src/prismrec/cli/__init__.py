@@ -13,7 +13,19 @@ import typer
 from typer.core import TyperGroup
 
 from prismrec import __version__
-from prismrec.cli import asking, data_sets, demo, evaluating, knowing, planning, preparing, serving, training, tuning
+from prismrec.cli import (
+    asking,
+    data_sets,
+    demo,
+    evaluating,
+    explaining,
+    knowing,
+    planning,
+    preparing,
+    serving,
+    training,
+    tuning,
+)
 from prismrec.cli.terminal import say, show
 from prismrec.errors import PrismRecError
 
@@ -80,6 +92,7 @@ app.command()(evaluating.evaluate)
 app.command()(tuning.tune)
 app.command()(asking.similar)
 app.command()(asking.recommend)
+app.command()(explaining.explain)
 app.command()(asking.export)
 app.command()(serving.serve)
 app.command()(serving.rollback)

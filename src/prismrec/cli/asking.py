@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from prismrec.cli.explaining import path_line, path_names
 from prismrec.cli.options import (
     AsJson,
     BundleFolder,
@@ -142,6 +144,8 @@ def recommend(
         _show_report(found)
         for answer in found if explain else ():
             show(f"{answer.item_id}: {_reason(answer.explanation)}")
+            for path in answer.explanation.paths if answer.explanation else ():
+                show(Text(f"  {path_line(path, path_names(opened, path))}"))
 
 
 def export(
@@ -170,7 +174,7 @@ def answer_rows(answers: Recommendations) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = [{"item_id": a.item_id, "score": a.score, "columns": a.columns} for a in answers]
     for row, answer in zip(rows, answers, strict=True):
         if answer.explanation is not None:
-            row["explanation"] = vars(answer.explanation)
+            row["explanation"] = asdict(answer.explanation)
     return rows
 
 

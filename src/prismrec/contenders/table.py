@@ -59,7 +59,7 @@ _NEURAL_VARIANTS: Mapping[str, tuple[NeuralName, Mapping[str, Any]]] = {
 are HGT, dense sampling alone and several tasks alone, as in Figure 4 of MTHGT's paper: with MTHGT's own layer, so that
 nothing else differs. `hgt` is HGT as torch_geometric has it."""
 
-KNOWLEDGE_AWARE: tuple[NeuralName, ...] = tuple(name for name in NEURAL if name in ("ripplenet", "mkr", "dkn"))
+KNOWLEDGE_AWARE: tuple[NeuralName, ...] = ("ripplenet", "mkr", "dkn")
 """Models that learn from the knowledge graph of the items."""
 
 CONTROLS: Mapping[str, Mapping[str, str]] = {

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from prismrec.retrieval.answers import Explanation, ListReport, Recommendation, Recommendations
+from prismrec.retrieval.answers import ExplainedPath, Explanation, ListReport, Recommendation, Recommendations
 from prismrec.retrieval.retriever import ItemCard
 from prismrec.serving.http.documents import (
     ItemCardAnswer,
@@ -20,7 +20,10 @@ from prismrec.serving.releases.releases import Release
 from prismrec.serving.service import Answered
 
 LARGE = 2**53 + 1
-REASONS = Explanation(views={"item": 0.5}, popularity=0.25, repeat=0.0, history=((LARGE, 0.5),), preferences=0.125)
+PATH = ExplainedPath(("Cast Away", "Robert Zemeckis"), (LARGE, None), ("director",), 0.25)
+REASONS = Explanation(
+    views={"item": 0.5}, popularity=0.25, repeat=0.0, history=((LARGE, 0.5),), preferences=0.125, paths=(PATH,)
+)
 FOUND = Recommendations(
     items=(Recommendation(LARGE, 0.75, {"price": 2, "code": LARGE, "tags": [LARGE, "x"]}, REASONS),),
     unknown_ids=("x", 7),
@@ -39,6 +42,10 @@ def test_list_document_is_a_list_answer():
             "explanation": {
                 "views": {"item": 0.5}, "popularity": 0.25, "repeat": 0.0, "history": [(LARGE, 0.5)],
                 "preferences": 0.125,
+                "paths": [{
+                    "entities": ["Cast Away", "Robert Zemeckis"], "item_ids": [LARGE, None],
+                    "relations": ["director"], "weight": 0.25,
+                }],
             },
         }],
         "unknown_ids": ["x", 7],
@@ -55,6 +62,7 @@ def test_text_ids_make_text_of_ids_and_of_integers_that_javascript_rounds():
     assert document["items"][0]["item_id"] == str(LARGE)
     assert document["items"][0]["columns"] == {"price": 2, "code": str(LARGE), "tags": [str(LARGE), "x"]}
     assert document["items"][0]["explanation"]["history"] == [(str(LARGE), 0.5)]
+    assert document["items"][0]["explanation"]["paths"][0]["item_ids"] == [str(LARGE), None]
     assert document["unknown_ids"] == ["x", "7"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
-from prismrec.retrieval.answers import Explanation, ListReport, Recommendation
+from prismrec.retrieval.answers import ExplainedPath, Explanation, ListReport, Recommendation
 from prismrec.retrieval.retriever import ItemCard
 from prismrec.serving.http.failures import ErrorDetail
 from prismrec.serving.releases.record import Record
@@ -22,6 +22,15 @@ _EXACT = 2**53
 """From here on JavaScript and others who keep numbers as doubles round integers."""
 
 Identity = Callable[[Any], Any]
+
+
+class PathDocument(BaseModel):
+    """A walk through the knowledge graph that the model learned from."""
+
+    entities: list[str] = Field(description="labels of what it passes, an item of the history first")
+    item_ids: list[int | str | None] = Field(description="the item id of each of these, null for what is no item")
+    relations: list[str] = Field(description="what leads from each to the next: one fewer")
+    weight: float = Field(description="share of the model's attention that lies on it, from 0 to 1")
 
 
 class ExplanationDocument(BaseModel):
@@ -35,6 +44,10 @@ class ExplanationDocument(BaseModel):
         "much the score falls without it, which does not add up"
     )
     preferences: float = Field(description="what declared preferences add; with `history`, a breakdown of `views`")
+    paths: list[PathDocument] = Field(
+        default=[],
+        description="of models that learn from a knowledge graph: how they came to the item, strongest first",
+    )
 
 
 class FoundItem(BaseModel):
@@ -210,6 +223,16 @@ def _explanation(explanation: Explanation, identity: Identity) -> dict[str, Any]
         "repeat": explanation.repeat,
         "history": [(identity(item_id), share) for item_id, share in explanation.history],
         "preferences": explanation.preferences,
+        "paths": [_path(path, identity) for path in explanation.paths],
+    }
+
+
+def _path(path: ExplainedPath, identity: Identity) -> dict[str, Any]:
+    return {
+        "entities": list(path.entities),
+        "item_ids": [None if item_id is None else identity(item_id) for item_id in path.item_ids],
+        "relations": list(path.relations),
+        "weight": path.weight,
     }
 
 
@@ -240,7 +263,7 @@ def _text(external_id: Any) -> str:
 
 __all__ = [
     "BatchAnswer", "DeletedAnswer", "EventAnswer", "ExplanationDocument", "FailedAnswer", "ForgottenAnswer",
-    "FoundItem", "ItemCardAnswer", "ListAnswer", "RefusalDocument", "ReleaseAnswer", "ReleaseDocument",
+    "FoundItem", "ItemCardAnswer", "ListAnswer", "PathDocument", "RefusalDocument", "ReleaseAnswer", "ReleaseDocument",
     "ReleasesAnswer", "SpreadReport", "StatusAnswer", "UpsertAnswer", "card_document", "list_document",
     "release_document", "releases_document",
 ]  # fmt: skip

@@ -99,6 +99,7 @@ function explained(explanation, row, colours) {
   if (explanation.repeat) parts.push(["Seen before", explanation.repeat, "var(--grey)"]);
   const largest = Math.max(...parts.map(([, value]) => Math.abs(value)), 1e-9);
   const history = (explanation.history ?? []).slice(0, 3);
+  const paths = (explanation.paths ?? []).slice(0, 3);
   return h("div", {},
     h("p", { class: "hint" }, `Its score of ${fixed(row.score)} is the sum of these parts.`),
     h("dl", { class: "parts" }, parts.map(([name, value, colour]) => [
@@ -109,7 +110,13 @@ function explained(explanation, row, colours) {
       ),
     ])),
     history.length > 0 ? h("p", { class: "hint" }, "Most of it from: ", history.map((one, place) => `${place ? ", " : ""}${one.name} (${signed(one.share)})`).join(""), ".") : null,
+    paths.length > 0 ? h("ul", { class: "paths", "aria-label": "Ways through the knowledge graph" }, paths.map((path) => h("li", { class: "hint" }, pathText(path)))) : null,
   );
+}
+
+/** A walk through the knowledge graph on one line: film → director → name. */
+export function pathText(path) {
+  return path.entities.map((entity, place) => (place ? ` → ${path.relations[place - 1]} → ${entity}` : entity)).join("");
 }
 
 /** What an item is, in one line. */
