@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from prismrec.data import engine
 from prismrec.data.preparation import prepare
 from prismrec.data.quarantine import ROW_JSON
+from prismrec.data.rating_bounds import RatingSettings
 from prismrec.data.reading import read_interactions, read_items
 from prismrec.data.schema import InteractionColumns
 from prismrec.data.sequences import Sequences
@@ -228,6 +229,30 @@ def test_ml_1m_with_several_genres_per_film(spark):
     ]
     assert_same(*both)
     assert (len(both[0].users), len(both[0].items)) == (6_040, 3_706)
+
+
+def test_dislikes_and_bounds_of_ratings(spark):
+    rng = np.random.default_rng(0)
+    table = pa.table(
+        {
+            "user_id": rng.integers(0, 60, 3000),
+            "item_id": rng.integers(0, 80, 3000),
+            "rating": rng.integers(1, 6, 3000).astype(float),
+            "timestamp": np.sort(rng.integers(0, 10**7, 3000)) + 10**9,
+        }
+    )
+    bounds = RatingSettings(min_user_deviation=1.3, max_item_deviation=1.55)
+    both = [
+        prepare(
+            read_interactions(table, InteractionColumns(rating="rating"), connection=backend),
+            settings=SessionSettings(min_rating=3),
+            ratings=bounds,
+        )
+        for backend in (spark, CON)
+    ]
+    assert_same(*both)
+    assert_same_rows(*(data.disliked for data in both))
+    assert min(both[0].report["ratings"].values()) > 0, "both bounds should leave something out"
 
 
 def the(name):
