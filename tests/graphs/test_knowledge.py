@@ -124,3 +124,14 @@ def test_statistics_of_a_graph_without_triples():
     found = statistics(ItemKnowledge(absent(CHAIN), np.array([0])))
     assert (found.median_degree, found.maximum_degree, found.components, found.largest_component) == (0.0, 0, 0, 0.0)
     assert found.items_without_triples == 1
+
+
+def test_shuffled_permutes_relations_and_tails_each_on_its_own():
+    rng = np.random.default_rng(1)
+    columns = (rng.integers(0, 100, 300), rng.integers(0, 20, 300), rng.integers(0, 40, 300))
+    one = graph(np.stack(columns, axis=1), 120, relations=tuple(f"r{i}" for i in range(20)))
+    other = shuffled(one, seed=3)
+    for pair in ([0, 1], [1, 2], [0, 2]):  # head and relation, relation and tail, head and tail
+        before = set(map(tuple, one.triples[:, pair].tolist()))
+        kept = np.mean([tuple(row) in before for row in other.triples[:, pair].tolist()])
+        assert kept < 0.4
