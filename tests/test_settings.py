@@ -85,6 +85,15 @@ def test_overrides_win_over_the_file(file):
     assert settings.query.view_weights["shop"] == -0.5
 
 
+def test_paths_of_a_section_in_sections_start_where_the_file_lies_too(tmp_path):
+    path = tmp_path / "news.toml"
+    path.write_text('[models.dkn.vectors]\nentities = "vectors/item.parquet"\n')
+    assert read_settings(path).models.dkn.vectors.entities == str(tmp_path / "vectors" / "item.parquet")
+    path.write_text("models = 3\n")
+    with pytest.raises(ConfigError, match="models"):
+        read_settings(path)
+
+
 def test_paths_of_overrides_start_where_the_command_is_typed(file):
     assert read_settings(file, ["data.interactions=clicks.csv"]).data.interactions == "clicks.csv"
 

@@ -44,6 +44,7 @@ PATHS = {
     "spark": ("work_folder",),
     "serving": ("home", "token_file"),
     "tracking": ("folder",),
+    "models.dkn.vectors": ("entities",),
 }
 """Which settings of which section are paths."""
 
@@ -181,13 +182,20 @@ def demo_settings_text() -> str:
 
 def _with_paths_from(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     """Relative paths are meant from where the settings file lies, not from where the command was typed."""
-    located = dict(values)
-    for section, keys in PATHS.items():
-        if isinstance(values.get(section), dict):
-            located[section] = {**values[section], **_located(values[section], keys, folder)}
+    for path, keys in PATHS.items():
+        section = section_at(values, path)
+        section.update(_located(section, keys, folder))
     if isinstance(values.get("data"), dict):
-        located["data"].setdefault("name", folder.name)
-    return located
+        values["data"].setdefault("name", folder.name)
+    return values
+
+
+def section_at(values: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The section at a dotted path; an empty one where there is none."""
+    found: Any = values
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found if isinstance(found, dict) else {}
 
 
 def _located(section: Mapping[str, Any], keys: Iterable[str], folder: Path) -> dict[str, str]:
@@ -211,4 +219,5 @@ __all__ = [
     "is_path",
     "read_settings",
     "read_values",
+    "section_at",
 ]

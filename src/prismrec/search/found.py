@@ -10,7 +10,7 @@ from prismrec.config import apply_overrides
 from prismrec.files import whole_file
 from prismrec.search.search import Found
 from prismrec.search.toml_text import toml_text
-from prismrec.settings import PATHS, Settings, is_path, read_settings, read_values
+from prismrec.settings import PATHS, Settings, is_path, read_settings, read_values, section_at
 
 
 def write_settings(found: Found, config: Path, overrides: Iterable[str], output: Path) -> Settings:
@@ -43,12 +43,13 @@ def _put(values: dict[str, Any], field: str, value: Any) -> None:
 
 
 def _relocate(values: Mapping[str, Any], folder: Path) -> None:
-    for section, keys in PATHS.items():
+    for place_of, keys in PATHS.items():
+        section = section_at(values, place_of)
         for key in keys:
-            place = values.get(section, {}).get(key)
+            place = section.get(key)
             if isinstance(place, str) and is_path(place):
                 path = Path(place).absolute()
-                values[section][key] = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
+                section[key] = str(path.relative_to(folder) if path.is_relative_to(folder) else path)
 
 
 __all__ = ["write_settings"]
