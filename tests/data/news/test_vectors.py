@@ -82,3 +82,22 @@ def test_files_that_hold_no_vectors_are_refused(tmp_path):
         pq.write_table(pa.table({"id": ["a", "b"], "source": rows}), path)
         with pytest.raises(DataError, match="must be finite and of one length"):
             read_vectors(path)
+
+
+def test_lines_of_an_id_and_numbers_are_read_as_mind_has_them(tmp_path):
+    path = tmp_path / "entity_embedding.vec"
+    path.write_text("Q41\t-0.5\t1.25\t\nQ7\t3\t4e-1\t\n")
+    ids, vectors = read_vectors(path)
+    assert ids.ids.to_pylist() == ["Q41", "Q7"]
+    np.testing.assert_allclose(vectors, [[-0.5, 1.25], [3, 0.4]])
+    assert vectors.dtype == np.float32
+
+
+@pytest.mark.parametrize("text", ["Q1\t1\t2\nQ2\t1\n", "Q1\tx\n", "Q1\t1\nQ1\t2\n"])
+def test_lines_that_are_no_vectors_are_refused(tmp_path, text):
+    path = tmp_path / "entity_embedding.vec"
+    path.write_text(text)
+    with pytest.raises(DataError, match="expected lines of an id and as many numbers each"):
+        read_vectors(path)
+    with pytest.raises(DataError, match=r"cannot read vectors of entities from .*other\.vec"):
+        read_vectors(tmp_path / "other.vec")

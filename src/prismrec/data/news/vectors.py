@@ -49,11 +49,33 @@ def cooccurrence_vectors(titles: Sequences, n_tokens: int, dim: int) -> NDArray[
 
 
 def read_vectors(path: str | Path) -> tuple[Vocabulary, NDArray[np.float32]]:
-    """Ids as text, and (n, dim) float32: the columns `id` and `source` of what `prismrec export` writes of a bundle.
+    """Ids as text, and (n, dim) float32.
+
+    Args:
+        path: a Parquet file with the columns `id` and `source`, as `prismrec export` writes it of a bundle; or `.vec`,
+            as MIND has it: an id and its numbers between tabs.
 
     Raises:
         DataError: there is no such file, it lacks a column, or its vectors are not of one length and finite.
     """
+    ids, vectors = _lines_of_numbers(Path(path)) if Path(path).suffix == ".vec" else _exported(path)
+    if not np.isfinite(vectors).all():
+        raise DataError(f"{path}: vectors of entities must be finite and of one length")
+    return ids, vectors
+
+
+def _lines_of_numbers(path: Path) -> tuple[Vocabulary, NDArray[np.float32]]:
+    try:
+        rows = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        vectors = np.array([row[1:] for row in rows], np.float32).reshape(len(rows), -1 if rows else 0)
+        return Vocabulary.from_ids(pa.array([row[0] for row in rows], pa.string())), vectors
+    except (OSError, ValueError) as error:  # DataError of a repeated id is one, too
+        raise DataError(
+            f"cannot read vectors of entities from {path}: {error}; expected lines of an id and as many numbers each"
+        ) from error
+
+
+def _exported(path: str | Path) -> tuple[Vocabulary, NDArray[np.float32]]:
     try:
         table = pq.read_table(path, columns=[_ID, _VECTOR])
         rows = table[_VECTOR].combine_chunks().cast(pa.list_(pa.float32()))
@@ -65,7 +87,7 @@ def read_vectors(path: str | Path) -> tuple[Vocabulary, NDArray[np.float32]]:
             f"cannot read vectors of entities from {path}: {error}; expected a Parquet file with columns {_ID} and "
             f"{_VECTOR}, as `prismrec export BUNDLE --format parquet` writes"
         ) from error
-    if not np.isfinite(vectors).all() or len(np.unique(np.diff(rows.offsets))) > 1:
+    if len(np.unique(np.diff(rows.offsets))) > 1:
         raise DataError(f"{path}: vectors of entities must be finite and of one length")
     return ids, vectors
 
