@@ -150,7 +150,7 @@ def test_the_schedule_says_which_task_has_the_first_step(small, schedule, first)
 
 
 def test_a_step_of_one_task_moves_nothing_that_only_the_other_has(small):
-    model = built(small, schedule={"kind": "sequential", "side_epochs": 1})
+    model = built(small, embedding_dim=8, schedule={"kind": "sequential", "side_epochs": 1})
     before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
     TorchTraining(model, seed=0).step(0, 0, 0.0)
     moved = {name for name, tensor in model.network.state_dict().items() if (tensor != before[name]).any()}

@@ -23,7 +23,14 @@ WEIGHTS = ("learned", "equal", "last")
 
 
 def built(data, seed=0, **settings):
-    values = {"embedding_dim": DIM, "triples_per_hop": 5, "batch_size": 8, "asked_together": 2, **settings}
+    values = {
+        "embedding_dim": DIM,
+        "triples_per_hop": 5,
+        "answer_triples": 7,
+        "batch_size": 8,
+        "asked_together": 2,
+        **settings,
+    }
     model = RippleNet(RippleNetConfig(**values), data, seed=seed, device="cpu")
     with torch.no_grad():  # nothing at zero, where errors hide
         model.network.bias.copy_(torch.linspace(-1, 1, N_ITEMS))
@@ -67,7 +74,7 @@ def slow_score(model, ripples, row, item):
 
 def ripples_of(model, histories):
     config = model._config
-    return ripple_sets(model._graph, histories, config.n_hops, config.triples_per_hop, content_seeds(histories))
+    return ripple_sets(model._graph, histories, config.n_hops, config.answer_triples, content_seeds(histories))
 
 
 def slow_scores(model, histories):
@@ -179,6 +186,10 @@ def test_where_products_can_be_exact_the_query_vector_makes_them_so(small):
     model = built(small)
     found = model.encoder().encode(HISTORIES, NOBODY) @ model.table().target.T
     assert np.abs(found - slow_scores(model, HISTORIES)).max() < 0.05
+
+
+def test_training_attends_to_as_many_triples_as_its_setting_says(small):
+    assert built(small)._batches.batch(0, 0).ripples.heads.shape[2] == 5
 
 
 def test_an_empty_history_scores_zero(small):

@@ -82,7 +82,8 @@ class RippleNetConfig(Section):
 
     embedding_dim: int = Field(16, ge=1, le=512, description="numbers per entity; a relation has their square")
     n_hops: int = Field(2, ge=1, le=6, description="triples between a history and what it may reach")
-    triples_per_hop: int = Field(32, ge=1, le=1024, description="triples of a hop that are attended to")
+    triples_per_hop: int = Field(64, ge=1, le=1024, description="triples of a hop that are attended to in training")
+    answer_triples: int = Field(256, ge=1, le=4096, description="the same in answers, where more cost less")
     item_update: Literal["replace", "plus", "replace_transform", "plus_transform"] = Field(
         "plus_transform", description="what a hop makes of the item's vector, by what it answered"
     )
@@ -90,10 +91,10 @@ class RippleNetConfig(Section):
         "learned", description="how much each hop counts for the user: learned, all alike, or the last one only"
     )
     asked_together: int = Field(8, ge=1, le=256, description="clicks of a user that share a ripple in training")
-    kge_weight: float = Field(0.01, ge=0, description="weight of the loss of triples, which is a mean over them")
+    kge_weight: float = Field(0.003, ge=0, description="weight of the loss of triples, which is a mean over them")
     l2: float = Field(1e-7, ge=0, description="weight of all squared vectors and matrices")
     learning_rate: float = Field(0.02, gt=0, le=1, description="of Adam")
-    batch_size: int = Field(4096, ge=2, description="clicks and items not had per step; a ripple's are never parted")
+    batch_size: int = Field(2048, ge=2, description="clicks and items not had per step; a ripple's are never parted")
     negatives: NegativeSettings = Field(
         default=NegativeSettings(), description="items that count as not wanted, `[models.ripplenet.negatives]`"
     )
@@ -102,15 +103,15 @@ class RippleNetConfig(Section):
 class MKRConfig(Section):
     """MKR."""
 
-    embedding_dim: int = Field(8, ge=1, le=1024, description="numbers per vector")
+    embedding_dim: int = Field(32, ge=1, le=1024, description="numbers per vector")
     low_layers: int = Field(1, ge=1, le=8, description="L: layers of users, and cross-and-compress units")
     high_layers: int = Field(1, ge=1, le=8, description="H: layers that predict a tail from head and relation")
     tasks: Literal["both", "recommendation", "knowledge"] = Field(
         "both", description="what is learned; one alone shows what the other adds"
     )
-    l2: float = Field(1e-6, ge=0, description="weight of the squared vectors of a batch, per example")
+    l2: float = Field(1e-3, ge=0, description="weight of the squared vectors of a batch, per example")
     learning_rate: float = Field(0.01, gt=0, le=1, description="of Adam")
-    batch_size: int = Field(4096, ge=2, description="clicks, and triples, per step; each has a drawn one beside it")
+    batch_size: int = Field(2048, ge=2, description="clicks, and triples, per step; each has a drawn one beside it")
     schedule: ScheduleSettings = Field(
         default=ScheduleSettings(), description="when each task is trained, `[models.mkr.schedule]`"
     )
@@ -139,7 +140,8 @@ class NewsVectorSettings(Section):
         "cooccurrence", description="of words: from the titles that hold them, or anything"
     )
     entities: str = Field(
-        "", description="Parquet file with id and source, as `prismrec export` writes; empty: as those of words"
+        "",
+        description="file of vectors: Parquet as `prismrec export` writes, or .vec of MIND; empty: as those of words",
     )
     trained: bool = Field(True, description="they go on learning from clicks; else only what reads them learns")
 

@@ -50,6 +50,8 @@ from prismrec.models.user_vectors import UserVectors, history_means
 RECOMMENDATION = "recommendation"
 KNOWLEDGE = "knowledge"
 
+_SPREAD = 0.3
+"""Length of fresh vectors: where few clicks say what an item is, what the graph says of it counts."""
 _RIDGE = 1e-3
 """Of the least squares for unknown users, as a share of the mean square of what it multiplies."""
 
@@ -79,7 +81,7 @@ class MKRNetwork(nn.Module):
         super().__init__()
         dim, low = config.embedding_dim, config.low_layers
         for name in ("users", "items", "nodes", "relations"):
-            vectors = torch.randn(sizes[name], dim, generator=generator) / dim**0.5
+            vectors = _SPREAD * torch.randn(sizes[name], dim, generator=generator) / dim**0.5
             self.register_parameter(name, nn.Parameter(vectors))
         self.bias = nn.Parameter(torch.zeros(sizes["items"]))
         self.units = nn.ModuleList(CrossAndCompress(dim, generator) for _ in range(low))

@@ -20,6 +20,7 @@ whose products with (v, b_v, 1) come nearest, by least squares, to the model's o
 Differs from the paper, or decides what it leaves open:
 - What is asked for is left out of the history, and ripples are drawn anew in every epoch (`ripple_batches`). Those of
   the paper come from all of a user's clicks, those asked for too, once.
+- M may be larger in answers than in training: attention takes as many triples as there are, and more tell more.
 - b_v, a bias per item; a_k are learned by a softmax. v in (7) is the vector after the last update, as in the authors'
   program, which sums all o^k or takes the last: `hop_weights` "equal" and "last".
 - The third loss is that of the paper, over all pairs of entities: |E R E^T|^2 = tr(R (E^T E) R^T (E^T E)); what true
@@ -52,6 +53,8 @@ from prismrec.models.neural.contract import Objective
 CLICKS = "clicks"
 TRIPLES = "triples"
 
+_SPREAD = 0.2
+"""Length of fresh vectors: where few clicks say what a node is, what the graph says of it counts."""
 _N_PROBES = 256
 _RIDGE = 1e-3
 """Of the least squares of `encode`, as a share of the mean square of what it multiplies."""
@@ -69,7 +72,7 @@ class RippleNetwork(nn.Module):
         n_nodes, n_relations, n_items = sizes
         dim = config.embedding_dim
         self._update, self._weighing = config.item_update, config.hop_weights
-        self.nodes = nn.Parameter(torch.randn(n_nodes, dim, generator=generator) / dim**0.5)
+        self.nodes = nn.Parameter(_SPREAD * torch.randn(n_nodes, dim, generator=generator) / dim**0.5)
         self.relations = nn.Parameter(torch.randn(n_relations, dim, dim, generator=generator) / dim**0.5)
         self.bias = nn.Parameter(torch.zeros(n_items))
         if "transform" in config.item_update:
@@ -144,8 +147,8 @@ class RippleNetwork(nn.Module):
     def _mapped(self, vectors: torch.Tensor, relations: NDArray[np.int64]) -> torch.Tensor:
         """(n, dim) R_r x for rows in the order of their relations, one product per relation."""
         counts = np.bincount(relations, minlength=len(self.relations))
-        parts = vectors.split(counts.tolist())
-        return torch.cat([part @ self.relations[r].T for r, part in enumerate(parts) if counts[r]])
+        parts, matrices = vectors.split(counts.tolist()), self.relations.unbind()  # one gradient for all matrices
+        return torch.cat([part @ matrices[r].T for r, part in enumerate(parts) if counts[r]])
 
 
 class RippleNetEncoder:
@@ -210,7 +213,7 @@ class RippleNetEncoder:
     def _scored(self, histories: Sequences, candidates: NDArray[np.int64]) -> NDArray[np.float32]:
         """(n_queries, n_candidates): candidates are of each query, or a single row for all."""
         found = np.zeros((len(histories), candidates.shape[1]), np.float32)
-        at_once = max(1, _NUMBERS_AT_ONCE // max(1, candidates.shape[1] * self._config.triples_per_hop))
+        at_once = max(1, _NUMBERS_AT_ONCE // max(1, candidates.shape[1] * self._config.answer_triples))
         with torch.inference_mode():
             for begin in range(0, len(histories), at_once):
                 part = slice(begin, min(begin + at_once, len(histories)))
@@ -225,7 +228,7 @@ class RippleNetEncoder:
         return torch.tensor(items), torch.tensor(self._graph.item_nodes[items])
 
     def _ripples(self, histories: Sequences) -> RippleSets:
-        shape = self._config.n_hops, self._config.triples_per_hop
+        shape = self._config.n_hops, self._config.answer_triples
         return ripple_sets(self._graph, histories, *shape, content_seeds(histories))
 
 
