@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prismrec.data.prepared import load_prepared, save_prepared
+from prismrec.data.sessions import SessionSettings
 from prismrec.errors import ConfigError, DataError, ResourceError
 from prismrec.graphs.knowledge import with_inverses, without_inverses
 from prismrec.inputs import (
@@ -232,6 +233,9 @@ def test_shards_leave_the_graph_out_and_say_so(tmp_path):
         }
     )
     told: list[str] = []
-    manifest = prepare_shards(settings, tmp_path / "prepared", 1, tell=told.append)
+    manifest = prepare_shards(settings, tmp_path / "prepared", 1, keep_stages=True, tell=told.append)
     assert told[0].startswith("left out: the knowledge graph and dislikes; shards hold")
     assert manifest.report["interactions"]["read"] == 4, "the row with one star is no click in shards either"
+    all_rows = settings.model_copy(update={"sessions": SessionSettings()})
+    again = prepare_shards(all_rows, tmp_path / "prepared", 1, tell=told.append)
+    assert again.report["interactions"]["read"] == 5, "another least rating is another log: no stage of it is kept"
