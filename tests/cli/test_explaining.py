@@ -77,7 +77,9 @@ def test_who_or_what_nobody_knows_is_an_error(prismrec, bundle, who, item, messa
 def test_items_of_the_history_that_are_not_known_are_named(prismrec, bundle):
     result = prismrec("explain", bundle, f"7,{BANANAS}", MILK)
     assert result.exit_code == 0
-    assert "the bundle does not know 7: left out of the history" in result.stderr
+    assert "left out of the history, unknown to the bundle: 7 (1 in all)" in " ".join(result.stderr.split())
+    many = prismrec("explain", bundle, f"1,2,3,4,5,6,{BANANAS}", MILK)
+    assert "unknown to the bundle: 1, 2, 3, 4, 5, ... (6 in all)" in " ".join(many.stderr.split())
 
 
 def test_a_bundle_whose_settings_name_no_log_asks_for_items(prismrec, bundle, tmp_path):

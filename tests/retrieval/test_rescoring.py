@@ -75,8 +75,8 @@ class Walker(Opinionated):
     """Tells the walk from the latest item of the history over entity 0 to the candidate."""
 
     def paths(self, history, user, candidate, n_paths):
-        walk = KnowledgePath((int(history[-1]) + 1, 0, candidate + 1), (0, 1), 0.75)
-        return (walk, KnowledgePath((int(history[0]) + 1, 0), (1,), 0.25))[:n_paths]
+        arriving = KnowledgePath((int(history[-1]) + 1, 0, candidate + 1), (0, 1), 0.25)
+        return (*[KnowledgePath((int(history[0]) + 1, 0), (1,), 0.3)] * 2, arriving)[:n_paths]
 
 
 NAMES = KnowledgeNames(
@@ -212,10 +212,10 @@ def test_explanations_are_the_own_score_and_what_leaving_an_item_out_would_take(
 def test_paths_are_told_in_names_and_item_ids(opened):
     bundle, _ = opened(Walker)
     [a] = bundle.recommend(ids(3, 8), 1, explain=True, filters={"allow": ids(5)})
-    first, second = a.explanation.paths
+    first, second, _ = a.explanation.paths  # the one that arrives comes first
     assert str(first) == "film 8 -> director -> Robert Zemeckis -> directed -> film 5"
     assert first.item_ids == (FIRST + 8, None, FIRST + 5)
-    assert (first.relations, first.weight) == (("director", "directed"), 0.75)
+    assert (first.relations, first.weight) == (("director", "directed"), 0.25)
     assert str(second) == "film 3 -> directed -> Robert Zemeckis"
     assert bundle.recommend(ids(3), 1)[0].explanation is None
     assert bundle.recommend((), 1, explain=True)[0].explanation.paths == ()  # popularity walks nowhere

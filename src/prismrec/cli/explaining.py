@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from prismrec.retrieval.bundle import Bundle
 
 
+_NAMED = 5
+"""How many unknown items are named."""
+
+
 def explain(
     bundle: BundleFolder,
     who: Annotated[
@@ -35,8 +39,8 @@ def explain(
     A bundle does not hold what users did: their history is read from the log that its settings name, as it is there
     now. A history of one item ends with a comma. The item itself is left out of the history.
 
-    Of a model that learned from a knowledge graph come the paths that it attended to most, such as
-    `Cast Away -> director -> Robert Zemeckis -> inverse of director -> Contact`.
+    Of a model that learned from a knowledge graph come paths that it attended to, such as
+    `Cast Away -> director -> Robert Zemeckis -> inverse of director -> Contact`: first those that arrive at the item.
 
     Example: `prismrec explain bundle 4169 1527`
     """
@@ -51,8 +55,9 @@ def explain(
     found = opened.recommend(
         history, 1, user=user, exclude_seen=False, explain=True, filters=Filters(allow=(wanted,))
     )  # fmt: skip
-    for unknown in found.unknown_ids:
-        say(f"the bundle does not know {unknown!r}: left out of the history")
+    if found.unknown_ids:
+        some = ", ".join(map(repr, found.unknown_ids[:_NAMED])) + (", ..." if len(found.unknown_ids) > _NAMED else "")
+        say(f"left out of the history, unknown to the bundle: {some} ({len(found.unknown_ids)} in all)")
     answer = found[0]
     if as_json:
         explanation = None if answer.explanation is None else asdict(answer.explanation)

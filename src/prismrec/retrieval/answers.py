@@ -41,8 +41,8 @@ class Explanation:
             of what `views` says. For a bundle with an encoder: by how much the score falls when the item is left out;
             these do not add up.
         preferences: what declared preferences add: the rest of that breakdown.
-        paths: the walks through the knowledge graph that the model attended to most, the strongest first, where it
-            learned from one.
+        paths: walks through the knowledge graph that the model attended to, where it learned from one: those that
+            arrive at the item before others, the strongest first.
     """
 
     views: Mapping[str, float]

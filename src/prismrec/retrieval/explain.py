@@ -30,6 +30,9 @@ from prismrec.retrieval.query_encoding import QueryEncoding
 STRONGEST = 5
 """How many items of the history, and how many paths, an explanation names."""
 
+WALKED = 200
+"""Among how many of the strongest paths those are looked for that reach the item: these are named first."""
+
 LEFT_OUT = 50
 """How many of the latest items of a history are left out one by one to see what each adds to an encoded query."""
 
@@ -116,12 +119,17 @@ def _own_left_out(
 def _paths(
     encoding: QueryEncoding, a: Asked, place: int, ids: Callable[[Places], list[Any]]
 ) -> tuple[ExplainedPath, ...]:
-    """The walks to an item in words; none for an item that was added since, which the graph lacks."""
+    """The walks to an item in words; none for an item that was added since, which the graph lacks.
+
+    Attention spreads over many triples, and the strongest of them are much the same for every item: a walk that arrives
+    tells more of this one.
+    """
     names = encoding.knowledge
     if names is None or place >= len(names.item_entities):
         return ()
-    found = encoding.paths(a.read[a.read < len(names.item_entities)], a.user, place, STRONGEST)
-    return tuple(_in_words(path, names, ids) for path in found)
+    found = encoding.paths(a.read[a.read < len(names.item_entities)], a.user, place, WALKED)
+    arriving_first = sorted(found, key=lambda path: path.entities[-1] != names.item_entities[place])
+    return tuple(_in_words(path, names, ids) for path in arriving_first[:STRONGEST])
 
 
 def _in_words(path: KnowledgePath, names: KnowledgeNames, ids: Callable[[Places], list[Any]]) -> ExplainedPath:
@@ -135,4 +143,4 @@ def _in_words(path: KnowledgePath, names: KnowledgeNames, ids: Callable[[Places]
     )
 
 
-__all__ = ["LEFT_OUT", "STRONGEST", "explanations"]
+__all__ = ["LEFT_OUT", "STRONGEST", "WALKED", "explanations"]
