@@ -51,8 +51,10 @@ def test_a_dislike_counts_if_it_is_known_before_the_last_click_and_the_item_was_
 
 
 def test_a_dislike_at_the_moment_of_the_last_click_may_come_after_it():
-    data = prepare(log([("ann", "heat", 5.0, 1), ("ann", "big", 1.0, 2), ("ann", "jaws", 4.0, 2)]), settings=LIKED)
-    assert data.disliked.to_lists() == [[]]
+    rows = [("ann", "heat", 5.0, 1), ("ann", "big", 1.0, 2), ("ann", "jaws", 4.0, 2), ("bob", "big", 5.0, 1)]
+    assert disliked_by(prepare(log(rows), settings=LIKED))["ann"] == []
+    earlier = [rows[0], ("ann", "big", 1.0, 1), *rows[2:]]
+    assert disliked_by(prepare(log(earlier), settings=LIKED))["ann"] == ["big"]
 
 
 def test_without_a_least_rating_all_rows_are_clicks_and_nothing_is_said_of_dislikes():
