@@ -50,4 +50,5 @@ def check_quickstart(shown, bundle):
 
 
 def test_there_are_examples():
-    assert [path.name for path in EXAMPLES] == ["algorithms.py", "ma_gnn.py", "mthgt.py", "quickstart.py"]
+    names = ["algorithms.py", "dkn.py", "links.py", "ma_gnn.py", "mthgt.py", "quickstart.py", "ripplenet.py"]
+    assert [path.name for path in EXAMPLES] == names

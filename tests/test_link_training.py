@@ -51,6 +51,13 @@ def test_places_that_are_near_are_similar(trained):
     assert np.mean(near) < 2.3, "the mean distance of all others is 2.5"
 
 
+def test_similarity_is_the_cosine_either_way(trained):
+    plain, cosine = (trained[0].similar("2,2", k=24, similarity=kind) for kind in ("source_target", "cosine"))
+    assert [answer.item_id for answer in plain] == [answer.item_id for answer in cosine]
+    np.testing.assert_allclose([a.score for a in plain], [a.score for a in cosine], atol=1e-5)
+    assert max(answer.score for answer in plain) <= 1 + 1e-5
+
+
 def test_bundle_opens_again_with_its_metrics_and_its_settings(trained):
     bundle = Bundle.open(trained[0].path)
     assert 0 < bundle.manifest.metrics["held_out_MRR"] <= 1

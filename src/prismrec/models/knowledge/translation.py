@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from prismrec.data.knowledge.graph import KnowledgeGraph
 from prismrec.errors import ConfigError, DataError
@@ -143,8 +144,8 @@ class TranslationModel:
         return found
 
     def table(self) -> EmbeddingTable:
-        """The vectors of all entities, the same as source and as target."""
-        vectors: NDArray[np.float32] = self._tables[ENTITY].cpu().numpy().copy()
+        """The vectors of all entities at length 1, the same as source and as target: their products are cosines."""
+        vectors: NDArray[np.float32] = normalize(self._tables[ENTITY], dim=1).cpu().numpy()
         return EmbeddingTable(vectors, vectors)
 
     def _triples_of(self, epoch: int, step: int) -> NDArray[np.int32]:
