@@ -1,4 +1,4 @@
-"""The comparison under the protocol `click`: who tells clicks from items that a user was never observed with.
+"""The comparison under the protocol `click`: who tells clicks from what a user never had, or was shown in vain.
 
 Every contender learns from the training part of a deal alone. Its settings, its epochs, the scale of its scores and the
 threshold of a click are chosen on validation pairs; the same model, not one that is trained again on more, then tells
@@ -105,7 +105,7 @@ def run(
         for model in CONTROLS
         if model in names and not CONTROLS[model].keys().isdisjoint(names)
     }
-    experiment = Experiment(settings.data.name, "click", known, seconds)
+    experiment = Experiment(settings.data.name, "click", known, seconds, settings.split.negatives)
     comparison = compare_clicks(results, experiment, settings.evaluation, controls)
     return ClickMeasured(comparison, {name: deals[-1].chosen for name, deals in trials.items()}, trials)
 

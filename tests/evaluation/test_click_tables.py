@@ -1,6 +1,7 @@
 """The figures of click as people and programs read them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -80,6 +81,13 @@ def test_the_protocol_line_counts_pairs_and_what_was_left_out(compared):
     assert f"{pairs:,.0f} test pairs of 25 users per deal" in line
     assert "200 resamples" in line
     assert "Left out in all deals: users without training clicks 2." in line
+
+
+def test_the_protocol_line_says_what_clicks_are_told_from(compared):
+    assert "the others items that their user was never observed with" in protocol_line(compared)
+    shown = replace(compared, experiment=replace(EXPERIMENT, negatives="shown"))
+    assert "the others items that their user was shown and did not click, or rated low" in protocol_line(shown)
+    assert [click_json(one)["negatives"] for one in (compared, shown)] == ["drawn", "shown"]
 
 
 def test_all_of_it_is_json(compared):

@@ -45,6 +45,12 @@ def rich_click_table(comparison: ClickComparison, metrics: Sequence[str] = ()) -
     return table
 
 
+_OTHERS = {
+    "drawn": "their user was never observed with",
+    "shown": "their user was shown and did not click, or rated low",
+}
+
+
 def protocol_line(comparison: ClickComparison) -> str:
     """What a reader must know to judge the figures."""
     deals, settings = _deals(comparison), comparison.settings
@@ -58,10 +64,11 @@ def protocol_line(comparison: ClickComparison) -> str:
     reasons = ", ".join(f"{name.replace('_', ' ')} {n:,}" for name, n in left_out.items()) or "nothing"
     return (
         f"{comparison.experiment.data}, click: {pairs:,.0f} test pairs of {users:,.0f} users per deal, {clicks:,.0f} "
-        "of them clicks, the others items that their user was never observed with; AUC over all pairs together, equal "
-        "scores one half; threshold and scale chosen on as many validation pairs. Left out in all deals: "
-        f"{reasons}. {settings.confidence:.0%} intervals: [over users], paired bootstrap, {settings.n_resamples:,} "
-        "resamples, and ± over deals, Student; differences and p are against the best simple baseline of the column."
+        f"of them clicks, the others items that {_OTHERS[comparison.experiment.negatives]}; AUC over all pairs "
+        "together, equal scores one half; threshold and scale chosen on as many validation pairs. Left out in all "
+        f"deals: {reasons}. {settings.confidence:.0%} intervals: [over users], paired bootstrap, "
+        f"{settings.n_resamples:,} resamples, and ± over deals, Student; differences and p are against the best simple "
+        "baseline of the column."
     )
 
 
@@ -71,6 +78,7 @@ def click_json(comparison: ClickComparison) -> dict[str, Any]:
     return {
         "data": experiment.data,
         "protocol": experiment.protocol,
+        "negatives": experiment.negatives,
         "deals": [
             {
                 "users": len(deal.queries),

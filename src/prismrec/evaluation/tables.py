@@ -34,12 +34,14 @@ class Experiment:
         protocol: which rows were held out, e.g. "next_item".
         baselines: names of the simple baselines among the models; the best of them is what others must beat.
         fit_seconds: model -> training time.
+        negatives: under `click`, what clicks were told from: "drawn" or "shown".
     """
 
     data: str
     protocol: str
     baselines: tuple[str, ...] = ()
     fit_seconds: Mapping[str, float] | None = None
+    negatives: str = "drawn"
 
 
 @dataclass(frozen=True)
