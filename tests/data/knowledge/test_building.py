@@ -71,3 +71,9 @@ def test_held_out_triples_are_numbered_and_not_in_the_graph():
 def test_no_triples_are_a_graph_too():
     built = build_graph(table([]), ["a"], {})
     assert (built.graph.n_entities, built.graph.n_triples, built.graph.n_relations) == (1, 0, 0)
+
+
+def test_relations_without_a_triple_go_unless_held_out_triples_may_need_them():
+    rows = [("a", "r", "b"), ("b", "r", "a"), ("c", "s", "d")]
+    assert build_graph(table(rows), (), {}, min_degree=2).graph.relations == ("r",)
+    assert build_graph(table(rows), (), {}, min_degree=2, held_out=[table([])]).graph.relations == ("r", "s")

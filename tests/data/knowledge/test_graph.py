@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from prismrec.data.knowledge.graph import ItemKnowledge, KnowledgeGraph
+from prismrec.data.knowledge.graph import ItemKnowledge, KnowledgeGraph, distinct_triples, entity_degrees
 from prismrec.data.vocabulary import Vocabulary
 from prismrec.errors import DataError
 
@@ -50,3 +50,18 @@ def test_two_items_are_not_one_entity():
         ItemKnowledge(graph([]), np.array([1, 1]))
     with pytest.raises(DataError, match=r"0\.\.2"):
         ItemKnowledge(graph([]), np.array([3]))
+
+
+def rows(*triples):
+    return np.array(triples, np.int32).reshape(-1, 3)
+
+
+def test_distinct_triples_are_sorted_by_head_relation_and_tail():
+    found = distinct_triples(rows((1, 0, 2), (0, 1, 0), (1, 0, 2), (0, 1, 1), (1, 0, 1)))
+    assert found.tolist() == [[0, 1, 0], [0, 1, 1], [1, 0, 1], [1, 0, 2]]
+    assert distinct_triples(rows()).tolist() == []
+
+
+def test_an_entity_counts_every_triple_once():
+    assert entity_degrees(rows((0, 0, 1), (1, 0, 2), (2, 1, 2)), 4).tolist() == [1, 2, 2, 0]
+    assert entity_degrees(rows(), 2).tolist() == [0, 0]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from prismrec.data.knowledge.graph import KnowledgeGraph, Triples, distinct_triples, entity_degrees
 from prismrec.data.knowledge.names import readable
 from prismrec.data.knowledge.statements import HEAD, RELATION, TAIL
+from prismrec.data.schema import UNKNOWN
 from prismrec.data.vocabulary import Vocabulary
 
 
@@ -44,76 +45,82 @@ def build_graph(
     """Number entities and relations.
 
     Args:
-        table: columns head, relation, tail: text or dictionary-encoded text.
+        table: columns head, relation, tail: dictionary-encoded text.
         kept: entities that stay whatever their number of triples, those of the items; they may have none.
         labels: entity -> what a person calls it; others are called by their id, made readable.
         min_degree: other entities with fewer triples go, and their triples with them, until nothing changes.
         held_out: further tables; their entities and relations are numbered too, their triples are not in the graph.
     """
     tables = (table, *held_out)
-    entities = _distinct([column for t in tables for column in (t[HEAD], t[TAIL])], [*kept])
-    relations = _distinct([t[RELATION] for t in tables], [])
-    triples, *others = (_numbered(t, entities, relations) for t in tables)
-    n_rows = len(triples)
-    triples = distinct_triples(triples)
-    repeats = n_rows - len(triples)
-    ids = entities.to_pylist()
+    entities = _sorted_texts([column for t in tables for column in (t[HEAD], t[TAIL])], [*kept])
+    relations = _sorted_texts([t[RELATION] for t in tables], [])
+    triples, *others = (distinct_triples(_numbered(t, entities, relations)) for t in tables)
+    repeats = len(table) - len(triples)
     stays = np.asarray(pc.is_in(entities, pa.array([*kept], pa.string()))) | bool(held_out)
     triples, alive = _without_rare(triples, stays, min_degree)
-    degrees = entity_degrees(triples, len(ids))
-    chosen = np.flatnonzero(alive)
-    order = chosen[np.lexsort([_ranks(entities)[chosen], -degrees[chosen]])]
-    place = np.full(len(ids), -1, np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
-    relation_order = np.argsort(_ranks(relations))
-    relation_place = np.empty(len(relations), np.int32)
-    relation_place[relation_order] = np.arange(len(relations), dtype=np.int32)
-    names = [labels.get(ids[i]) or readable(ids[i]) for i in order.tolist()]
+    numbering = _Numbering.of(triples, alive, len(relations), all_relations=bool(held_out))
     graph = KnowledgeGraph(
-        entities=Vocabulary.from_ids(entities.take(pa.array(order)), degrees[order]),
-        relations=tuple(relations.take(pa.array(relation_order)).to_pylist()),
-        triples=_renumbered(triples, place, relation_place),
-        labels=pa.array(names, pa.string()),
+        entities=Vocabulary.from_ids(
+            entities.take(pa.array(numbering.entities)), entity_degrees(triples, len(entities))[numbering.entities]
+        ),
+        relations=tuple(relations.take(pa.array(numbering.relations)).to_pylist()),
+        triples=numbering.of_triples(triples),
+        labels=_labels(entities.take(pa.array(numbering.entities)), labels),
     )
-    kept_out = tuple(_renumbered(distinct_triples(other), place, relation_place) for other in others)
-    return Built(graph, kept_out, repeats, len(ids) - len(order))
+    kept_out = tuple(numbering.of_triples(other) for other in others)
+    return Built(graph, kept_out, repeats, len(entities) - graph.n_entities)
 
 
-def _distinct(columns: Sequence[pa.ChunkedArray], more: list[str]) -> pa.Array:
-    """Distinct texts of dictionary-encoded columns."""
-    values = [pc.unique(_plain(column)) for column in columns]
-    return pc.unique(pa.concat_arrays([*values, pa.array(more, pa.string())]))
+@dataclass(frozen=True, eq=False)
+class _Numbering:
+    """Which entities and relations of a larger numbering are left, in the order of the new one."""
+
+    entities: NDArray[np.int64]
+    relations: NDArray[np.int64]
+    sizes: tuple[int, int]
+
+    @classmethod
+    def of(cls, triples: Triples, alive: NDArray[np.bool_], n_relations: int, *, all_relations: bool) -> _Numbering:
+        """Entities that are alive by falling number of triples, ties as before; relations in use, or all, as before."""
+        left = np.flatnonzero(alive)
+        entities = left[np.argsort(-entity_degrees(triples, len(alive))[left], kind="stable")]
+        relations = np.arange(n_relations) if all_relations else np.unique(triples[:, 1]).astype(np.int64)
+        return cls(entities, relations, (len(alive), n_relations))
+
+    def of_triples(self, triples: Triples) -> Triples:
+        """Triples of the larger numbering in the new one, sorted."""
+        entity, relation = (np.full(size, UNKNOWN, np.int32) for size in self.sizes)
+        entity[self.entities] = np.arange(len(self.entities))
+        relation[self.relations] = np.arange(len(self.relations))
+        return distinct_triples(
+            np.stack([entity[triples[:, 0]], relation[triples[:, 1]], entity[triples[:, 2]]], axis=1)
+        )
 
 
-def _plain(column: pa.ChunkedArray) -> pa.Array:
-    """The values that occur in a column, each once where it is dictionary-encoded."""
-    if pa.types.is_dictionary(column.type):
-        found = pc.unique(column)
-        return found.dictionary.take(found.indices)
-    return column.combine_chunks()
+def _labels(entities: pa.Array, labels: Mapping[str, str]) -> pa.Array:
+    return pa.array([labels.get(entity) or readable(entity) for entity in entities.to_pylist()], pa.string())
+
+
+def _sorted_texts(columns: Sequence[pa.ChunkedArray], more: list[str]) -> pa.Array:
+    """The distinct texts that occur in dictionary-encoded columns, or in `more`, sorted."""
+    coded = [pc.unique(column) for column in columns]
+    texts = pc.unique(pa.concat_arrays([*(c.dictionary.take(c.indices) for c in coded), pa.array(more, pa.string())]))
+    return texts.take(pc.sort_indices(texts))
 
 
 def _numbered(table: pa.Table, entities: pa.Array, relations: pa.Array) -> Triples:
     """(n, 3) int32: places of the texts."""
-    columns = [
-        _places(table[name], values) for name, values in ((HEAD, entities), (RELATION, relations), (TAIL, entities))
-    ]
-    return np.stack(columns, axis=1) if len(table) else np.zeros((0, 3), np.int32)
+    columns = [_places(table[HEAD], entities), _places(table[RELATION], relations), _places(table[TAIL], entities)]
+    return np.stack(columns, axis=1)
 
 
 def _places(column: pa.ChunkedArray, values: pa.Array) -> NDArray[np.int32]:
-    coded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    """(n,) int32: where the texts of a dictionary-encoded column stand among sorted ones."""
     pieces = [
-        np.asarray(pc.index_in(chunk.dictionary, values), np.int32)[np.asarray(chunk.indices)] for chunk in coded.chunks
+        np.asarray(pc.index_in(chunk.dictionary, values), np.int32)[np.asarray(chunk.indices)]
+        for chunk in column.chunks
     ]
     return np.concatenate([np.zeros(0, np.int32), *pieces])
-
-
-def _ranks(texts: pa.Array) -> NDArray[np.int64]:
-    order = np.asarray(pc.sort_indices(texts)).astype(np.int64)
-    ranks = np.empty(len(order), np.int64)
-    ranks[order] = np.arange(len(order))
-    return ranks
 
 
 def _without_rare(triples: Triples, stays: NDArray[np.bool_], least: int) -> tuple[Triples, NDArray[np.bool_]]:
@@ -124,11 +131,6 @@ def _without_rare(triples: Triples, stays: NDArray[np.bool_], least: int) -> tup
         if kept.all():
             return triples, alive
         triples = triples[kept]
-
-
-def _renumbered(triples: Triples, place: NDArray[np.int32], relation_place: NDArray[np.int32]) -> Triples:
-    columns = (place[triples[:, 0]], relation_place[triples[:, 1]], place[triples[:, 2]])
-    return distinct_triples(np.stack(columns, axis=1).astype(np.int32))
 
 
 __all__ = ["Built", "build_graph"]
