@@ -6,7 +6,9 @@ import pytest
 
 from prismrec import click_contenders
 from prismrec.click_contenders import CLICK_BASELINES, ClickArena, click_default, run
-from prismrec.errors import ConfigError
+from prismrec.contenders import arena as contender_arena
+from prismrec.errors import ArtifactError, ConfigError
+from prismrec.evaluation.click_tables import click_json
 from prismrec.evaluation.clicks import ClickResults
 from prismrec.inputs import open_tables
 from prismrec.settings import build_settings
@@ -41,6 +43,15 @@ def tables():
 def settings_with(**more):
     columns = {"name": "planted", "columns": {"rating": "rating"}, "timestamp_unit": "order"}
     return build_settings({**FAST, "data": columns, **more})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_tuning():
+    """Little to try: what tuning does is tested elsewhere."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(contender_arena, "SPACES", {"popularity": {}, "svd": {"rank": (4, 8), "recency_decay": (1.0,)}})
+    yield
+    patch.undo()
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +117,7 @@ def test_how_a_model_learned_is_told_and_what_was_chosen(watched):
     found = watched[0]
     assert found.trials["mf"][0].learned.epochs >= 1
     assert found.trials["svd"][0].learned is None
-    assert found.chosen["svd"]["rank"] in (8, 16, 32, 50, 64, 128)
+    assert found.chosen["svd"]["rank"] in (4, 8, 50)
     assert found.chosen["svd"]["repeat_weight"] == 0
     assert found.trials["mf"][1].validation == found.comparison.results["mf"][1].validation
 
@@ -148,3 +159,42 @@ def test_an_unknown_name_is_refused_before_any_work(monkeypatch):
     monkeypatch.setattr(click_contenders, "click_splits", None)
     with pytest.raises(ConfigError, match="there is no model 'slim'"):
         run(None, None, settings_with(), ["slim"])  # type: ignore[arg-type]
+
+
+def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
+    settings = settings_with(split={"protocol": "click", "repeats": 2})
+    first = run(*open_tables(settings, *tables()), settings, ["popularity"], keep=tmp_path / "kept")
+    monkeypatch.setattr(ClickArena, "try_out", None)  # whoever measures now fails
+    told = []
+    second = run(
+        *open_tables(settings, *tables()), settings, ["popularity"], keep=tmp_path / "kept", note=told.append
+    )  # fmt: skip
+    assert [line.startswith("kept: popularity") for line in told] == [True, True]
+    assert click_json(second.comparison) == click_json(first.comparison)
+    assert second.trials == first.trials
+    assert len(list((tmp_path / "kept").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"split": {"protocol": "click", "repeats": 1, "seed": 3}},
+        {"baselines": {"popularity": {"popularity_weight": 2.0}}},
+        {"sessions": {"min_rating": 0}},
+    ],
+)
+def test_under_other_settings_it_is_measured_anew(tmp_path, changed):
+    plain = {"split": {"protocol": "click", "repeats": 1}}
+    for more in (plain, {**plain, **changed}):
+        settings, told = settings_with(**more), []
+        run(*open_tables(settings, *tables()), settings, ["popularity"], keep=tmp_path, note=told.append)
+        assert not told[0].startswith("kept")
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    settings = settings_with(split={"protocol": "click", "repeats": 1})
+    run(*open_tables(settings, *tables()), settings, ["popularity"], keep=tmp_path)
+    [path] = tmp_path.iterdir()
+    path.write_bytes(b"no parquet")
+    with pytest.raises(ArtifactError, match=r"popularity-.* does not hold scores of pairs: .*; remove it"):
+        run(*open_tables(settings, *tables()), settings, ["popularity"], keep=tmp_path)

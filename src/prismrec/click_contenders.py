@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import fmean as mean
 from typing import Any
 
@@ -25,6 +26,7 @@ from prismrec.contenders import (
     varied,
 )
 from prismrec.contenders.arena import data_of, fit_baseline, tune_baseline
+from prismrec.contenders.kept_clicks import KeptClicks
 from prismrec.data.click_splits import ClickSplit, click_splits
 from prismrec.data.preparation import prepare
 from prismrec.data.prepared import PreparedData
@@ -73,6 +75,7 @@ def run(
     reference: Sequence[str] = CLICK_BASELINES,
     note: Callable[[str], None] = lambda text: None,
     progress: Progress | None = None,
+    keep: Path | None = None,
 ) -> ClickMeasured:
     """Tune, fit and measure the named contenders on every deal.
 
@@ -83,6 +86,8 @@ def run(
         reference: whose best every other contender is compared with.
         note: told what is going on, line by line: once per contender and deal.
         progress: who watches every training.
+        keep: a folder where each contender's scores lie once it is measured, and are taken from where they lie there
+            already, under the same settings and data.
 
     Raises:
         ConfigError: there is no contender of a name.
@@ -93,11 +98,15 @@ def run(
     trials: dict[str, list[FoldTrial]] = {name: [] for name in names}
     for split in click_splits(log, clean(log, settings.sessions), settings.split):
         arena = ClickArena.of(split, items, settings, progress or QuietProgress())
+        kept = None if keep is None else KeptClicks(keep, settings, arena.data, arena.validation, arena.test)
         for name in names:
-            result, trial = arena.try_out(name)
+            before = kept and kept.find(name)
+            result, trial = before or arena.try_out(name)
+            if kept and not before:
+                kept.keep(name, result, trial)
             results[name].append(result)
             trials[name].append(trial)
-            note(told(name, trial))
+            note(("kept: " if before else "") + told(name, trial))
     seconds = {name: mean(trial.fit_seconds for trial in deals) for name, deals in trials.items()}
     known = tuple(name for name in reference if name in names)
     controls = {

@@ -25,6 +25,7 @@ def evaluate_clicks(
     metrics: Sequence[str],
     output: Path | None,
     *,
+    kept: Path | None,
     verbose: bool,
     as_json: bool,
 ) -> None:
@@ -34,6 +35,7 @@ def evaluate_clicks(
         names: who is compared; `click_default` where empty.
         against: whose best the others are compared with; the simple baselines where empty.
         metrics: columns of the table; all where empty.
+        kept: a folder of what was measured before.
     """
     from prismrec.click_contenders import CLICK_BASELINES, click_default, run
     from prismrec.contenders import with_controls
@@ -49,7 +51,8 @@ def evaluate_clicks(
     watcher = make_progress("lines" if verbose else "quiet")
     with _turns(chosen, settings.split.repeats) as note:
         measured = run(
-            log, items, settings, chosen, reference=against or CLICK_BASELINES, note=note, progress=watcher
+            log, items, settings, chosen, reference=against or CLICK_BASELINES, note=note, progress=watcher,
+            keep=kept,
         )  # fmt: skip
     document = clicks_document(measured, settings)
     keep(document, output)

@@ -95,11 +95,12 @@ def evaluate(
         evaluate_links(settings, names_of(models), names_of(against), names_of(metrics), output, verbose, as_json)
         return
     if settings.split.protocol == "click":
-        if ablations or diversity or kept:
-            raise typer.BadParameter("click compares whole models", param_hint="--ablations / --diversity / --keep")
+        if ablations or diversity:
+            raise typer.BadParameter("click compares whole models", param_hint="--ablations / --diversity")
         evaluate_clicks(
-            settings, names_of(models), names_of(against), names_of(metrics), output, verbose=verbose, as_json=as_json
-        )
+            settings, names_of(models), names_of(against), names_of(metrics), output, kept=kept, verbose=verbose,
+            as_json=as_json,
+        )  # fmt: skip
         return
     if diversity:
         evaluate_diversity(settings, levels_of(levels), output, as_json)

@@ -49,7 +49,7 @@ class KeptResults:
         write_results(self._path(name), results, asdict(trial))
 
     def _path(self, name: str) -> Path:
-        identity = {**self._asked, **_identity(name, self._settings)}
+        identity = {**self._asked, **contender_identity(name, self._settings)}
         return self._folder / f"{name}-{fingerprint(identity)[:16]}.parquet"
 
 
@@ -63,7 +63,7 @@ def code_digest(package: Path = Path(prismrec.__file__).parent) -> str:
     return digest.hexdigest()
 
 
-def _identity(name: str, settings: Settings) -> dict[str, str]:
+def contender_identity(name: str, settings: Settings) -> dict[str, str]:
     """The settings that a contender depends on."""
     own = identity_of(settings.evaluation, "evaluation")
     if name not in VARIANTS:
@@ -90,4 +90,4 @@ def _queries_digest(side: Side) -> str:
     return digest.hexdigest()
 
 
-__all__ = ["KeptResults", "code_digest"]
+__all__ = ["KeptResults", "code_digest", "contender_identity"]
