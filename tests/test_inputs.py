@@ -215,6 +215,8 @@ def test_a_graph_can_be_looked_at_with_a_log_and_without(tmp_path):
     pq.write_table(pa.table(CLICKS), tmp_path / "clicks.parquet")
     alone = read_graph(build_settings({"knowledge": {"triples": str(tmp_path / "kg.tsv")}}))
     assert (alone.knowledge.graph.n_triples, len(alone.items), len(alone.knowledge.item_entities)) == (1, 0, 0)
+    both = read_graph(build_settings({"knowledge": {"triples": str(tmp_path / "kg.tsv"), "inverse": True}}))
+    assert both.knowledge.graph.relations == ("r", "inverse of r")
     place = {"interactions": str(tmp_path / "clicks.parquet")}
     found = read_graph(build_settings({"data": place, "knowledge": {"triples": str(tmp_path / "kg.tsv")}}))
     linked = dict(zip(found.items.ids.to_pylist(), found.knowledge.item_entities.tolist(), strict=True))

@@ -216,18 +216,24 @@ def read_graph(settings: Settings) -> KnownGraph:
         found = _knowledge_of(data, settings)
         return KnownGraph(found.knowledge, data.items, found.report, found.quarantine)
     links = read_link_data(settings.knowledge, max_bad_share=settings.data.max_bad_share)
-    knowledge = ItemKnowledge(links.graph, np.zeros(0, np.int64))
-    return KnownGraph(knowledge, Vocabulary.from_ids(pa.array([], pa.string())), links.report, links.quarantine)
+    knowledge = _as_set(ItemKnowledge(links.graph, np.zeros(0, np.int64)), settings)
+    report = {**links.report, "control": settings.knowledge.control}
+    return KnownGraph(knowledge, Vocabulary.from_ids(pa.array([], pa.string())), report, links.quarantine)
 
 
 def _knowledge_of(data: PreparedData, settings: Settings) -> FoundKnowledge:
-    """The graph over the items of training data, under the control of the settings, with inverses if they say so."""
+    """The graph over the items of training data."""
     chosen = settings.knowledge
     found = read_knowledge(chosen, data.items, data.item_columns, max_bad_share=settings.data.max_bad_share)
-    knowledge = controlled(found.knowledge, chosen.control, settings.training.seed)
-    if chosen.inverse:
-        knowledge = replace(knowledge, graph=with_inverses(knowledge.graph))
-    return replace(found, knowledge=knowledge, report={**found.report, "control": chosen.control})
+    report = {**found.report, "control": chosen.control}
+    return replace(found, knowledge=_as_set(found.knowledge, settings), report=report)
+
+
+def _as_set(knowledge: ItemKnowledge, settings: Settings) -> ItemKnowledge:
+    """The graph under the control of the settings, with inverses if they say so."""
+    chosen = settings.knowledge
+    known = controlled(knowledge, chosen.control, settings.training.seed)
+    return replace(known, graph=with_inverses(known.graph)) if chosen.inverse else known
 
 
 def _without_knowledge(settings: Settings) -> Settings:

@@ -124,3 +124,12 @@ def test_link_data_need_triples_and_may_lack_held_out_ones(files):
     assert (len(data.valid), len(data.test)) == (0, 0)
     assert len(data.quarantine) == 1
     assert data.graph.labels[data.graph.entities.index_of("m.marshall")].as_py() == "Penny Marshall"
+
+
+def test_rare_entities_go_unless_held_out_triples_may_be_about_them(files):
+    data = read_link_data(settings(**files, min_entity_degree=2), max_bad_share=0.5)
+    assert (data.graph.n_triples, data.graph.n_entities, data.graph.n_relations) == (0, 0, 0)
+    with pytest.raises(
+        ConfigError, match=r"knowledge\.min_entity_degree would drop entities that the held-out triples"
+    ):
+        read_link_data(settings(**files, min_entity_degree=2, test_triples=files["triples"]))

@@ -49,16 +49,17 @@ def build_graph(
         kept: entities that stay whatever their number of triples, those of the items; they may have none.
         labels: entity -> what a person calls it; others are called by their id, made readable.
         min_degree: other entities with fewer triples go, and their triples with them, until nothing changes.
-        held_out: further tables; their entities and relations are numbered too, their triples are not in the graph.
+        held_out: further tables, whose entities and relations stay; their triples are numbered, and not in the graph.
     """
     tables = (table, *held_out)
     entities = _sorted_texts([column for t in tables for column in (t[HEAD], t[TAIL])], [*kept])
     relations = _sorted_texts([t[RELATION] for t in tables], [])
     triples, *others = (distinct_triples(_numbered(t, entities, relations)) for t in tables)
     repeats = len(table) - len(triples)
-    stays = np.asarray(pc.is_in(entities, pa.array([*kept], pa.string()))) | bool(held_out)
+    is_asked = any(len(other) for other in others)
+    stays = np.asarray(pc.is_in(entities, pa.array([*kept], pa.string()))) | is_asked
     triples, alive = _without_rare(triples, stays, min_degree)
-    numbering = _Numbering.of(triples, alive, len(relations), all_relations=bool(held_out))
+    numbering = _Numbering.of(triples, alive, len(relations), all_relations=is_asked)
     graph = KnowledgeGraph(
         entities=Vocabulary.from_ids(
             entities.take(pa.array(numbering.entities)), entity_degrees(triples, len(entities))[numbering.entities]

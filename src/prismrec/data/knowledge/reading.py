@@ -93,12 +93,19 @@ def read_knowledge(
 def read_link_data(settings: KnowledgeSettings, *, max_bad_share: float = 0.05) -> LinkData:
     """Read triples with their held-out parts, for models of the graph alone.
 
+    Neither inverse relations nor a control are applied.
+
     Raises:
-        ConfigError: no triples are named.
+        ConfigError: no triples are named, or entities of held-out triples would be dropped.
         DataError: a file is missing or cannot be read, or too many rows are bad.
     """
     if not settings.triples:
         raise ConfigError("there are no triples: set knowledge.triples in the settings")
+    if settings.min_entity_degree > 1 and (settings.valid_triples or settings.test_triples):
+        raise ConfigError(
+            "knowledge.min_entity_degree would drop entities that the held-out triples are about: leave it out, or "
+            "name no held-out triples"
+        )
     reading = Reading()
     aliases = read_aliases(settings.aliases, reading)
     places = (settings.triples, settings.valid_triples, settings.test_triples)
@@ -106,7 +113,8 @@ def read_link_data(settings: KnowledgeSettings, *, max_bad_share: float = 0.05) 
     reading.check(max_bad_share)
     labels = {entity: label for part in parts for entity, label in part.labels.items()}
     labels |= read_labels(settings.labels, reading)
-    built = build_graph(parts[0].table, (), labels, held_out=[part.table for part in parts[1:]])
+    held_out = [part.table for part in parts[1:]]
+    built = build_graph(parts[0].table, (), labels, min_degree=settings.min_entity_degree, held_out=held_out)
     valid, test = built.held_out
     report = _report(reading, built, {}) | {"valid_triples": len(valid), "test_triples": len(test)}
     return LinkData(built.graph, valid, test, report, reading.table() if reading.bad else None)
