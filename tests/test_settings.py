@@ -211,3 +211,11 @@ def test_settings_that_are_not_of_spark_are_refused():
 def test_memory_of_spark_is_a_number_with_a_unit(memory):
     with pytest.raises(ConfigError, match=r"spark.memory"):
         build_settings({"spark": {"memory": memory}})
+
+
+def test_data_are_named_after_the_folder_of_the_file_even_where_it_names_triples_alone(tmp_path):
+    path = tmp_path / "words" / "prismrec.toml"
+    path.parent.mkdir()
+    path.write_text('[knowledge]\ntriples = "triples.tsv"\n', encoding="utf-8")
+    assert read_settings(path).data.name == "words"
+    assert read_settings(path, ["data.name=others"]).data.name == "others"

@@ -185,6 +185,8 @@ def _with_paths_from(values: dict[str, Any], folder: Path) -> dict[str, Any]:
     for path, keys in PATHS.items():
         section = section_at(values, path)
         section.update(_located(section, keys, folder))
+    if "knowledge" in values:
+        values.setdefault("data", {})  # a file that names triples alone has none
     if isinstance(values.get("data"), dict):
         values["data"].setdefault("name", folder.name)
     return values
