@@ -193,7 +193,8 @@ def measured(arguments: argparse.Namespace, systems: Sequence[str]) -> list[dict
                 tried = [in_own_process(arguments, f"{system},{name},{model},{choice}") for choice in choices]
                 best = max(tried, key=lambda found: found["valid"]["MRR"])
                 rows.append({"data": name, "model": model, "system": system, **best, "tried": tried})
-                print(f"{name} {model} {system}: MRR {best['test']['MRR']:.4f}", file=sys.stderr)
+                pace = f"{best['rates']['cpu']:,.0f} triples / s (cpu)"
+                print(f"{name} {model} {system}: MRR {best['test']['MRR']:.4f}, {pace}", file=sys.stderr)
     return rows
 
 
