@@ -193,3 +193,14 @@ def test_users_without_training_clicks_are_left_out_and_counted():
     assert found.candidates.to_lists() == [[3, 0]]
     assert found.labels.tolist() == [True, False]
     assert found.left_out == {"users_without_training_clicks": 2, "their_pairs": 4}
+
+
+def test_a_sample_of_users_keeps_their_pairs():
+    asked = queries([[0, 3], [1, 2, 0], [2, 1]] * 4, [1, 0, 0, 1, 0, 1, 0] * 4, users=[0, 1, 2] * 4)
+    few = asked.sampled(5, seed=0)
+    assert len(few) == 5
+    assert few.labels.sum() == 5
+    for row, user in enumerate(few.users.tolist()):
+        assert few.candidates[row].tolist() == [[0, 3], [1, 2, 0], [2, 1]][user]
+    assert asked.sampled(12, seed=0) is asked
+    assert asked.sampled(5, seed=0).clusters.equals(few.clusters)
