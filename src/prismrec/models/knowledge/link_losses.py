@@ -30,7 +30,7 @@ def link_losses(
 
     Args:
         true: (B,) scores of the triples.
-        negatives: (B, K) scores of the triples with one end replaced by each candidate.
+        negatives: (B, K) scores of the triples with one end replaced by each candidate; may be overwritten.
         hidden: (B, K) bool: candidates that are no negatives.
         n_entities: N, of which the K candidates were drawn.
     """
