@@ -81,6 +81,16 @@ def test_variance_test_is_levenes_about_medians(make_log, scale):
     assert (found.p_value < 1e-6) == (scale(3) > 1)
 
 
+@pytest.mark.parametrize("scale", [lambda group: 1.0, lambda group: 0.5 + group], ids=["equal", "growing"])
+def test_groups_of_items_are_tested_as_those_of_users(make_log, scale):
+    by_name = planted(scale)
+    rows = [(place % 7, name, rating) for name, ratings in by_name.items() for place, rating in enumerate(ratings)]
+    table = make_log([(u, i, t) for t, (u, i, _) in enumerate(rows)], rating=[rating for *_, rating in rows]).table
+    of_items, of_users = ratings_of(table).item_variance, ratings_of(rated(make_log, by_name)).variance
+    assert (of_items.statistic, of_items.p_value) == pytest.approx((of_users.statistic, of_users.p_value))
+    assert [row[:2] for row in of_items.groups] == [row[:2] for row in of_users.groups]
+
+
 def test_users_with_equal_activity_stay_in_one_group_so_no_test_can_be_made(make_log):
     assert ratings_of(rated(make_log, {"a": [1.0, 2.0], "b": [3.0, 4.0]})).variance is None
 
@@ -88,5 +98,6 @@ def test_users_with_equal_activity_stay_in_one_group_so_no_test_can_be_made(make
 def test_ratings_without_scatter_give_no_test_and_no_correlation(make_log):
     found = ratings_of(rated(make_log, {"a": [4.0], "b": [4.0, 4.0], "c": [4.0] * 3}))
     assert found.variance is None
+    assert found.item_variance is None
     assert found.quantile_correlation is None
     assert (found.deviation, found.n_users_constant) == (0, 2)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from prismrec.data.profile.charts import figures, plotly_script, seconds_text
-from prismrec.data.profile.report import DataStep, Finding, Profile, Ratings, Sessions, TopEntry
+from prismrec.data.profile.report import DataStep, Finding, Profile, Ratings, Sessions, TopEntry, VarianceTest
 from prismrec.files import whole_file
 
 _STYLE = """
@@ -50,6 +50,16 @@ function draw() {
 draw();
 dark.addEventListener("change", draw);
 """
+
+
+_USERS_DIFFER = (
+    "The groups scatter differently, so the same rating means more from some users than from others: centre ratings "
+    "per user before comparing them."
+)
+_ITEMS_DIFFER = (
+    "The groups scatter differently: a mean rating says more of some items than of others; ratings.max_item_deviation "
+    "leaves out those on which nobody agrees."
+)
 
 
 def write_page(profile: Profile, path: Path, title: str = "Profile of the click log") -> None:
@@ -202,29 +212,27 @@ def _ratings(ratings: Ratings | None) -> str:
         [
             _section("Ratings", spread, _plot("ratings")),
             _section("Ratings against the normal (Q-Q)", fit, _plot("quantiles")),
-            _variance(ratings),
+            _variance(ratings.variance, "user", "Do active users rate more evenly?", _USERS_DIFFER),
+            _variance(ratings.item_variance, "item", "Do people agree more on popular items?", _ITEMS_DIFFER),
         ]
     )
 
 
-def _variance(ratings: Ratings) -> str:
-    test = ratings.variance
-    heading = "Do active users rate more evenly?"
+def _variance(test: VarianceTest | None, owner: str, heading: str, if_they_differ: str) -> str:
     if test is None:
-        return _section(heading, "There are not two groups of users with ratings that differ: no test.")
+        return _section(heading, f"There are not two groups of {owner}s with ratings that differ: no test.")
     differ = test.p_value < 0.05
     text = (
-        f"Brown-Forsythe test (Levene's about medians) over quarters of the users by activity: W = "
+        f"Brown-Forsythe test (Levene's about medians) over quarters of the {owner}s by their ratings: W = "
         f"{test.statistic:,.1f}, {_p_text(test.p_value)}. "
         + (
-            "The groups scatter differently, so the same rating means more from some users than from others: centre "
-            "ratings per user before comparing them. With many ratings, small differences show, too: look at the table."
+            f"{if_they_differ} With many ratings, small differences show, too: look at the table."
             if differ
             else "No difference in scatter shows: ratings of different groups can be compared as they are."
         )
     )
     rows = [(f"up to {limit:,}", f"{n:,}", f"{deviation:.3f}") for limit, n, deviation in test.groups]
-    return _section(heading, text, _table(("ratings of the user", "ratings", "deviation"), rows, numbers=(1, 2)))
+    return _section(heading, text, _table((f"ratings of the {owner}", "ratings", "deviation"), rows, numbers=(1, 2)))
 
 
 def _p_text(p_value: float) -> str:

@@ -1,4 +1,4 @@
-"""The rating column: distribution, Q-Q points against the normal, and whether activity groups scatter alike.
+"""The rating column: distribution, Q-Q points against the normal, whether groups of users and of items scatter alike.
 
 The variance test is Brown and Forsythe's form of Levene's (absolute deviations z from the group's median):
 
@@ -18,7 +18,7 @@ from scipy import stats
 
 from prismrec.data.profile.aggregates import all_rows, one_row
 from prismrec.data.profile.report import Bin, Ratings, VarianceTest
-from prismrec.data.schema import RATING, USER_ID
+from prismrec.data.schema import ITEM_ID, RATING, USER_ID
 
 MAX_DISTINCT = 40
 N_QUANTILES = 99
@@ -26,7 +26,7 @@ N_QUANTILES = 99
 
 def ratings_of(log: Any) -> Ratings | None:
     """All of the above; None where no interaction has a rating."""
-    table = log.select(USER_ID, rating=log[RATING].cast("float64"))
+    table = log.select(USER_ID, ITEM_ID, rating=log[RATING].cast("float64"))
     known = table.filter(table.rating.notnull() & ~table.rating.isnan())
     row = one_row(known.aggregate(n=known.count(), mean=known.rating.mean(), deviation=known.rating.std()))
     if row["n"] == 0:
@@ -50,7 +50,8 @@ def ratings_of(log: Any) -> Ratings | None:
         quantile_correlation=_correlation(points),
         n_users_one_rating=alike["one"],
         n_users_constant=alike["constant"],
-        variance=variance_test(known),
+        variance=variance_test(known, USER_ID),
+        item_variance=variance_test(known, ITEM_ID),
     )
 
 
@@ -85,19 +86,22 @@ def _correlation(points: tuple[tuple[float, float], ...]) -> float | None:
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def variance_test(known: Any) -> VarianceTest | None:
-    """Brown-Forsythe over the quarters of users by activity (equal counts stay together); None where none can be made.
+def variance_test(known: Any, owner: str) -> VarianceTest | None:
+    """Brown-Forsythe over the quarters of users or items by their ratings; None where none can be made.
+
+    Users (items) with equally many ratings stay together.
 
     Args:
-        known: Ibis table with user_id and rating, none missing.
+        known: Ibis table with user_id, item_id and rating, none missing.
+        owner: user_id or item_id: whose quarters.
     """
-    users = known.group_by(USER_ID).aggregate(activity=known.count())
-    limits = one_row(users.aggregate(q=users.activity.quantile([0.25, 0.5, 0.75]), top=users.activity.max()))
+    owners = known.group_by(owner).aggregate(activity=known.count())
+    limits = one_row(owners.aggregate(q=owners.activity.quantile([0.25, 0.5, 0.75]), top=owners.activity.max()))
     bounds = sorted({math.floor(q) for q in limits["q"]} | {limits["top"]})
     group = ibis.literal(0, "int64")
     for bound in bounds[:-1]:
-        group = group + (users.activity > bound).cast("int64")
-    rated = known.inner_join(users.select(USER_ID, group=group), USER_ID).select("group", "rating")
+        group = group + (owners.activity > bound).cast("int64")
+    rated = known.inner_join(owners.select(owner, group=group), owner).select("group", "rating")
     medians = rated.group_by("group").aggregate(median=rated.rating.median(), deviation=rated.rating.std())
     joined = rated.inner_join(medians, "group")
     away = joined.select("group", "deviation", z=(joined.rating - joined.median).abs())

@@ -112,10 +112,10 @@ class Gaps:
 
 @dataclass(frozen=True)
 class VarianceTest:
-    """Do the ratings of all activity groups scatter alike?
+    """Do the ratings of all groups of users (or items) scatter alike?
 
     Attributes:
-        groups: (users with at most this many ratings, number of ratings, standard deviation), least active first.
+        groups: (users or items with at most this many ratings, number of ratings, standard deviation), fewest first.
         statistic: Brown-Forsythe statistic (Levene's test about group medians).
         p_value: how likely a statistic this large is if all scatter alike.
     """
@@ -134,7 +134,8 @@ class Ratings:
         quantiles: (normal quantile, quantile of the ratings), the points of the Q-Q plot.
         quantile_correlation: correlation of these points; 1 for normal ratings.
         n_users_one_rating, n_users_constant: users with a single rating, and with several that are all the same.
-        variance: None where fewer than two groups have ratings that differ.
+        variance, item_variance: over groups of users by activity, of items by popularity; None where fewer than two
+            groups have ratings that differ.
     """
 
     n: int
@@ -147,6 +148,7 @@ class Ratings:
     n_users_one_rating: int
     n_users_constant: int
     variance: VarianceTest | None
+    item_variance: VarianceTest | None
 
 
 @dataclass(frozen=True)
