@@ -5,7 +5,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from prismrec.data.bundled import bundled_paths
-from prismrec.inputs import read_tables
+from prismrec.inputs import open_tables, read_tables
 from prismrec.settings import demo_settings
 
 FAST = ["training.epochs=3", "training.deterministic=true", "model.embedding_dim=8", "split.min_history=4"]
@@ -17,10 +17,20 @@ def settings():
     return demo_settings(FAST)
 
 
-@pytest.fixture(scope="session")
-def tables(settings):
-    """Log and items of 25 households."""
+def _bought():
     paths = bundled_paths()
     clicks, items = pq.read_table(paths.clicks), pq.read_table(paths.items)
     clicks = clicks.filter(pc.is_in(clicks["household_id"], clicks["household_id"].unique()[:25]))
-    return read_tables(settings, clicks, items.filter(pc.is_in(items["product_id"], clicks["product_id"])))
+    return clicks, items.filter(pc.is_in(items["product_id"], clicks["product_id"]))
+
+
+@pytest.fixture(scope="session")
+def tables(settings):
+    """Log and items of 25 households."""
+    return read_tables(settings, *_bought())
+
+
+@pytest.fixture(scope="session")
+def raw_tables(settings):
+    """The same, the log not cleaned."""
+    return open_tables(settings, *_bought())

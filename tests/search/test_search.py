@@ -3,14 +3,18 @@
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 pytest.importorskip("optuna")
 
 from prismrec.contenders.arena import Arena, Side
 from prismrec.data import engine
+from prismrec.data.click_splits import click_splits
+from prismrec.data.sessions import clean
 from prismrec.data.splits import split, validation_split
 from prismrec.errors import ArtifactError, ConfigError, DataError, ResourceError, TrainingError
+from prismrec.evaluation.clicks import clicks_from
 from prismrec.evaluation.tuning import replaced
 from prismrec.fitting import TUNING_QUERIES
 from prismrec.search import search as module
@@ -308,3 +312,17 @@ def test_the_best_settings_score_the_same_when_evaluate_tunes_with_them(tables, 
     side = module._validation_side(log, items, settings)
     trial = Arena(chosen, side, Side.of(outer.train, items, outer.queries, settings)).try_out("m2grl")
     assert trial.validation == pytest.approx(found.best.score, abs=1e-12)
+
+
+def test_under_click_candidates_are_scored_by_the_pairs_of_the_first_deal(settings, raw_tables):
+    chosen = settings.model_copy(update={"split": settings.split.model_copy(update={"protocol": "click"})})
+    side = module._validation_side(*raw_tables, chosen)
+    log = clean(raw_tables[0], chosen.sessions)
+    deal = next(click_splits(raw_tables[0], log, chosen.split))
+    assert side.data.items.ids.equals(deal.items.ids)
+    assert side.queries.candidates.values.tolist() == clicks_from(deal.validation, side.data).candidates.values.tolist()
+    trained = set(zip(*[np.repeat(np.arange(len(side.data.users)), side.data.histories.lengths).tolist(),
+                        side.data.histories.values.tolist()], strict=True))  # fmt: skip
+    assert not trained & set(
+        zip(side.queries.users[side.queries.owners].tolist(), side.queries.candidates.values.tolist(), strict=True)
+    )

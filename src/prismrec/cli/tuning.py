@@ -48,14 +48,14 @@ def tune(
 
     Example: `prismrec tune shop.toml --set algorithm=sasrec --trials 30 --minutes 60 -o best.toml`
     """
-    from prismrec.inputs import read_tables, reading_notes
+    from prismrec.inputs import open_tables, read_tables, reading_notes
     from prismrec.search.found import write_settings
     from prismrec.search.search import Budget, search
     from prismrec.settings import read_settings
     from prismrec.training.progress import make_progress
 
     settings = read_settings(config, overrides or ())
-    log, items = read_tables(settings)
+    log, items = open_tables(settings) if settings.split.protocol == "click" else read_tables(settings)
     for line in reading_notes(log, items):
         say(line)
     found = search(
@@ -77,7 +77,8 @@ def trials_table(found: Found, settings: Settings) -> Table:
     from rich.table import Table
 
     title = f"{settings.data.name}, {settings.algorithm}, {settings.split.protocol}: {len(found.trials)} trials"
-    table = Table(title=title, caption="score: the mean of 50 / (49 + rank) on validation data; * the best")
+    score = "AUC on validation pairs" if settings.split.protocol == "click" else "mean of 50 / (49 + rank)"
+    table = Table(title=title, caption=f"score: the {score}, on validation data; * the best")
     fields = list(dict.fromkeys(field for trial in found.trials for field in trial.values))
     for column in ("trial", "score", "epoch", "seconds", *(field.rpartition(".")[2] for field in fields)):
         table.add_column(column, justify="right")

@@ -4,7 +4,8 @@
     inner  = validation_split(outer)              the cut made again inside the training rows
     score  = fitting.tuned_on(inner, candidate)   trained with early stopping, its query chosen there too
 
-A candidate whose early scores lie below the median of the others is given up. With `kfold` the first fold is searched.
+A candidate whose early scores lie below the median of the others is given up. With `kfold` the first fold is searched;
+with `click` the first deal, by the AUC on its validation pairs.
 """
 
 from __future__ import annotations
@@ -16,10 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from prismrec.click_contenders import ClickArena
 from prismrec.contenders.arena import Side, varied
+from prismrec.data.click_splits import click_splits
+from prismrec.data.prepared import PreparedData
 from prismrec.data.schema import Interactions, ItemTable
+from prismrec.data.sessions import clean
 from prismrec.data.splits import split, validation_split
 from prismrec.errors import ConfigError, DataError, ResourceError, TrainingError
+from prismrec.evaluation.clicks import ClickQueries
 from prismrec.fitting import TUNING_QUERIES, as_encoded, fingerprint_of, tuned_on
 from prismrec.pipeline import has_checkpoint
 from prismrec.search.spaces import search_space, value_of
@@ -73,7 +79,7 @@ def search(
     """Search the space of `settings.algorithm`, beginning with the settings as they are.
 
     Args:
-        log: the clean log.
+        log: the clean log; under `click` as it was read.
         items: the item table.
         settings: `split` says what is held out, `training.seed` seeds the search.
         study: the file that keeps it; one that holds the same search goes on.
@@ -109,11 +115,19 @@ def search(
 
 
 @dataclass(frozen=True, eq=False)
+class _Pairs:
+    """Training data of a deal, and pairs to tell apart."""
+
+    data: PreparedData
+    queries: ClickQueries
+
+
+@dataclass(frozen=True, eq=False)
 class _Searcher:
     """Trains and scores one candidate after the other."""
 
     settings: Settings
-    side: Side
+    side: Side | _Pairs
     study: Study
     run_folder: Path
     progress: Progress
@@ -189,7 +203,11 @@ def _stopping_early(settings: Settings) -> Settings:
     return settings.model_copy(update={"training": settings.training.model_copy(update={"patience": PATIENCE})})
 
 
-def _validation_side(log: Interactions, items: ItemTable | None, settings: Settings) -> Side:
+def _validation_side(log: Interactions, items: ItemTable | None, settings: Settings) -> Side | _Pairs:
+    if settings.split.protocol == "click":
+        deal = next(click_splits(log, clean(log, settings.sessions), settings.split))
+        arena = ClickArena.of(deal, items, settings, QuietProgress())
+        return _Pairs(arena.data, arena.few)
     outer = next(split(log, settings.split))
     inner = validation_split(outer, settings.split.model_copy(update={"max_queries": TUNING_QUERIES}))
     return Side.of(inner.train, items, inner.queries, settings)
