@@ -8,6 +8,8 @@ tables = bundled_paths()
 values = {
     "data": {"columns": {"user": "household_id", "item": "product_id", "time": "transaction_timestamp"}},
     "views": {"category": "product_type", "shop": "manufacturer_id"},
+    "knowledge": {"relations": {"type": "product_type", "maker": "manufacturer_id"}, "inverse": True},
+    "models": {"dkn": {"text": {"title": "name"}}},  # it reads titles: here what products are called
     "training": {"epochs": 1, "patience": 0},  # enough to see that it runs; `prismrec evaluate` says what each is worth
 }
 for name in NEURAL:

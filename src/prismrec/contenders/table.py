@@ -54,6 +54,16 @@ _NEURAL_VARIANTS: Mapping[str, tuple[NeuralName, Mapping[str, Any]]] = {
     "dkn_no_mapping": ("dkn", {"parts.mapping": "none"}),
     "dkn_no_attention": ("dkn", {"parts.attention": False}),
     "dkn_random_words": ("dkn", {"vectors.words": "random"}),
+    **{f"ripplenet_{n}_hops": ("ripplenet", {"n_hops": n}) for n in (1, 3)},
+    **{f"ripplenet_{m}": ("ripplenet", {"item_update": m}) for m in ("replace", "plus", "replace_transform")},
+    "ripplenet_no_triple_loss": ("ripplenet", {"kge_weight": 0.0}),
+    "mkr_one_task": ("mkr", {"tasks": "recommendation"}),
+    **{f"mkr_{kind}": ("mkr", {"schedule.kind": kind}) for kind in ("joint", "sequential")},
+    **{
+        f"{name}_{kind}_negatives": (name, {"negatives.kind": kind})
+        for name in ("mf", "ripplenet", "mkr")
+        for kind in ("popular", "hard")
+    },
 }
 """Neural models in another form: which model, and what of its own settings changes. `hgt_plain`, `hgt_d` and `hgt_m`
 are HGT, dense sampling alone and several tasks alone, as in Figure 4 of MTHGT's paper: with MTHGT's own layer, so that
@@ -97,6 +107,11 @@ ABLATIONS: Mapping[str, Sequence[str]] = {
         "dkn", "dkn_entity", "dkn_context", "dkn_words", "dkn_linear", "dkn_no_mapping", "dkn_no_attention",
         "dkn_random_words",
     ),
+    "ripplenet": (
+        "ripplenet", "ripplenet_1_hops", "ripplenet_3_hops", "ripplenet_replace", "ripplenet_plus",
+        "ripplenet_replace_transform", "ripplenet_no_triple_loss", "ripplenet_popular_negatives",
+    ),
+    "mkr": ("mkr", "mkr_one_task", "mkr_joint", "mkr_sequential", "mkr_popular_negatives"),
 }  # fmt: skip
 """Of an algorithm: itself, and itself with a part taken away or exchanged."""
 
