@@ -28,7 +28,8 @@ def rich_click_table(comparison: ClickComparison, metrics: Sequence[str] = ()) -
     if missing:
         raise DataError(f"metric {missing[0]!r} is not measured under click: there are {', '.join(METRICS)}")
     experiment = comparison.experiment
-    title = f"{experiment.data}, click ({len(_deals(comparison))} deals)"
+    n_deals = len(_deals(comparison))
+    title = f"{experiment.data}, click ({n_deals} deal{'s' if n_deals > 1 else ''})"
     caption = escape("\n".join([protocol_line(comparison), *_control_lines(comparison)]))
     table = Table(
         title=title, caption=caption, caption_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), leading=1

@@ -134,14 +134,17 @@ class EncodedScorer:
         self, scores: NDArray[np.float32], histories: Sequences, users: NDArray[np.int64], rows: NDArray[np.int64]
     ) -> None:
         """Let the model itself order the best of these rows, in place; what is not among the best ranks behind."""
-        n_best = min(self.settings.rescored, self.n_items)
+        n_best, known = min(self.settings.rescored, self.n_items), histories.take(rows)
+        if n_best == self.n_items:
+            everything = np.broadcast_to(np.arange(self.n_items), (len(rows), self.n_items))
+            scores[rows] = self.score_candidates(known, users[rows], np.ascontiguousarray(everything))
+            return
         found = scores[rows]
         best = np.argpartition(-found, n_best - 1, axis=1)[:, :n_best].astype(np.int64)
         best.sort(axis=1)
-        own = self.score_candidates(histories.take(rows), users[rows], best)
+        own = self.score_candidates(known, users[rows], best)
         np.put_along_axis(found, best, -np.inf, axis=1)
-        if n_best < self.n_items:
-            found += (own.min(axis=1) - found.max(axis=1) - 1.0)[:, None]
+        found += (own.min(axis=1) - found.max(axis=1) - 1.0)[:, None]
         np.put_along_axis(found, best, own, axis=1)
         scores[rows] = found
 
