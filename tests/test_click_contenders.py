@@ -1,5 +1,7 @@
 """The comparison of click on a planted log: who knows tastes finds clicks, and nobody learns from a held-out pair."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -57,8 +59,8 @@ def short_tuning():
 @pytest.fixture(scope="module")
 def watched():
     """A comparison, what was told on the way, and the arenas."""
-    settings, told, arenas = settings_with(), [], []
-    original = ClickArena.of.__func__
+    settings, told, arenas = settings_with(), list[str](), list[Any]()
+    original: Any = vars(ClickArena)["of"].__func__
     patch = pytest.MonkeyPatch()
 
     def of(cls, split, *rest):
@@ -165,7 +167,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
     settings = settings_with(split={"protocol": "click", "repeats": 2})
     first = run(*open_tables(settings, *tables()), settings, ["popularity"], keep=tmp_path / "kept")
     monkeypatch.setattr(ClickArena, "try_out", None)  # whoever measures now fails
-    told = []
+    told: list[str] = []
     second = run(
         *open_tables(settings, *tables()), settings, ["popularity"], keep=tmp_path / "kept", note=told.append
     )  # fmt: skip
@@ -186,7 +188,7 @@ def test_what_was_measured_is_not_measured_again(tmp_path, monkeypatch):
 def test_under_other_settings_it_is_measured_anew(tmp_path, changed):
     plain = {"split": {"protocol": "click", "repeats": 1}}
     for more in (plain, {**plain, **changed}):
-        settings, told = settings_with(**more), []
+        settings, told = settings_with(**more), list[str]()
         run(*open_tables(settings, *tables()), settings, ["popularity"], keep=tmp_path, note=told.append)
         assert not told[0].startswith("kept")
 

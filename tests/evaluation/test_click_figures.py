@@ -93,8 +93,11 @@ def test_a_draw_of_users_is_the_figure_of_their_pairs_repeated(metric):
             queries.clusters.take(pa.array(users)),
         )  # fmt: skip
         again = ClickResults(repeated, one.scores[places], "raw", 0.5, 0.0, 0.0)
-        above, below = (None, None) if metric == AUC else _Drawn(metric, again)._ratio
-        expected = pooled_auc(again.scores, repeated.labels) if metric == AUC else above.sum() / below.sum()
+        ratio = _Drawn(metric, again)._ratio
+        expected = pooled_auc(again.scores, repeated.labels)
+        if metric != AUC:
+            assert ratio is not None
+            expected = ratio[0].sum() / ratio[1].sum()
         assert drawn == pytest.approx(expected)
 
 

@@ -127,11 +127,11 @@ def test_prior_and_repeats_are_added_to_the_own_score():
 def test_some_candidates_score_as_they_do_in_the_whole_catalogue(make):
     asked = make(popularity_weight=0.5, repeat_weight=3.0, recency_decay=0.5)
     whole, some = asked.score_users(HISTORIES, USERS), np.array([[2, 0], [1, 1], [0, 2]])
+    assert asked.comparable == (make is opinionated)
     scores = asked.score_candidates(HISTORIES, USERS, some)
     np.testing.assert_allclose(scores, np.take_along_axis(whole, some, axis=1), rtol=1e-5)
     assert scores.dtype == np.float32
     assert isinstance(asked, CandidateScorer)
-    assert asked.comparable == (make is opinionated)
 
 
 @pytest.mark.parametrize(

@@ -310,13 +310,15 @@ def test_the_best_settings_score_the_same_when_evaluate_tunes_with_them(tables, 
         chosen = replaced(chosen, field, value)
     outer = next(split(log, settings.split))
     side = module._validation_side(log, items, settings)
+    assert isinstance(side, Side)
     trial = Arena(chosen, side, Side.of(outer.train, items, outer.queries, settings)).try_out("m2grl")
     assert trial.validation == pytest.approx(found.best.score, abs=1e-12)
 
 
 def test_under_click_candidates_are_scored_by_the_pairs_of_the_first_deal(settings, raw_tables):
     chosen = settings.model_copy(update={"split": settings.split.model_copy(update={"protocol": "click"})})
-    side = module._validation_side(*raw_tables, chosen)
+    raw, items = raw_tables
+    side = module._validation_side(raw, items, chosen)
     log = clean(raw_tables[0], chosen.sessions)
     deal = next(click_splits(raw_tables[0], log, chosen.split))
     assert side.data.items.ids.equals(deal.items.ids)

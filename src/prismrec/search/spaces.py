@@ -129,7 +129,8 @@ SPACES: Mapping[Algorithm, SearchSpace] = {
     "mthgt": {**_SUBGRAPHS, "hidden_share": Real(0.0, 1.0), "experts": Whole(2, 8)},
     "ripplenet": {
         "embedding_dim": OneOf((8, 16, 32)), "learning_rate": Real(1e-3, 5e-2, log=True), "n_hops": Whole(1, 3),
-        "triples_per_hop": OneOf((16, 32, 64)), "kge_weight": Real(1e-4, 0.1, log=True), "l2": OneOf((0.0, 1e-8, 1e-7, 1e-6, 1e-5)),
+        "triples_per_hop": OneOf((16, 32, 64)), "kge_weight": Real(1e-4, 0.1, log=True),
+        "l2": OneOf((0.0, 1e-8, 1e-7, 1e-6, 1e-5)),
     },
     "mkr": {
         "embedding_dim": OneOf((4, 8, 16, 32, 64)), "learning_rate": Real(3e-4, 2e-2, log=True), "l2": _L2,

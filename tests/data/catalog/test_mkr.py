@@ -85,6 +85,7 @@ def test_the_movies_are_those_of_the_paper(tmp_path):
     graph = data.knowledge.graph
     assert (graph.n_triples, graph.n_entities, graph.n_relations) == (20_195, 6729, 7)
     assert (data.knowledge.item_entities >= 0).all()
+    assert data.item_columns is not None
     labels = graph.labels.take(data.knowledge.item_entities[:3]).to_pylist()
     assert labels == data.item_columns["name"][:3].to_pylist()
 

@@ -52,6 +52,7 @@ def test_an_import_learns_from_clicks_and_what_was_shown(folder, tmp_path):
     assert data.users.ids_of(range(2)) == [0, 100]
     assert [[data.items.id_of(i) for i in row] for row in data.histories] == [["a1"], ["a0"]]
     assert data.view_names == ("item", "entity")
+    assert data.item_columns is not None
     assert data.item_columns["title"].to_pylist() == [
         {"a0": "star wars leia", "a1": "apple pie", "a2": "ünew title"}[i] for i in data.items.ids_of(range(3))
     ]

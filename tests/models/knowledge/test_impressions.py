@@ -77,7 +77,7 @@ def test_a_history_that_is_cut_is_cut_for_all_rows_alike():
     rng = np.random.default_rng(0)
     history = rng.permutation(40).tolist()
     batches = made([history] * 30, [[50]] * 30, max_history=10, batch_size=64)
-    lengths = {True: [], False: []}
+    lengths: dict[bool, list[int]] = {True: [], False: []}
     for whole, _, label, seen in rows_of(batches):
         assert len(whole) == 10
         assert set(whole) <= set(history)

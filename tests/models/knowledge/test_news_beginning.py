@@ -98,7 +98,7 @@ def test_given_vectors_of_entities_are_taken_by_id_and_missing_ones_are_zero(tmp
     pq.write_table(pa.table({"id": ["e2", "other"], "source": [[3.0, 4.0], [1.0, 1.0]]}), path)
     config = DKNConfig(text=TEXT, vectors={"entities": str(path)})
     beginning = begin_with(config, data(), 0)[2]
-    np.testing.assert_allclose(beginning.entities, [[0, 0], [0.6, 0.8]], rtol=1e-6)
+    np.testing.assert_allclose(beginning.entities, np.array([[0, 0], [0.6, 0.8]]), rtol=1e-6)
     pq.write_table(pa.table({"id": ["other"], "source": [[1.0, 1.0]]}), path)
     with pytest.raises(DataError, match="has a vector of none of the 2 entities of the titles"):
         begin_with(config, data(), 0)

@@ -25,8 +25,8 @@ def graph(make_graph):
 
 def sets(*hops):
     """One history's ripples, from the triples of each hop."""
-    columns = np.array(hops, np.int32)[None].transpose(3, 0, 1, 2)
-    return RippleSets(*columns, np.array([True]))
+    heads, relations, tails = np.array(hops, np.int32)[None].transpose(3, 0, 1, 2)
+    return RippleSets(heads, relations, tails, np.array([True]))
 
 
 def told(graph, ripples, shares, candidate=FILM_C, n_paths=9):

@@ -12,7 +12,7 @@ from prismrec.graphs.ripples import content_seeds, ripple_graph, ripple_sets
 from prismrec.models.algorithms import open_encoder
 from prismrec.models.contract import CandidateScorer, PathExplainer
 from prismrec.models.knowledge.configs import RippleNetConfig
-from prismrec.models.knowledge.ripplenet import RippleNet
+from prismrec.models.knowledge.ripplenet import RippleNet, RippleNetEncoder
 from prismrec.models.neural.trainable import TorchTraining
 
 N_ITEMS, DIM = 4, 3
@@ -208,7 +208,7 @@ def test_paths_tell_the_attention_that_the_score_comes_from(small):
     model = built(small, n_hops=1)
     ripples = ripples_of(model, HISTORIES)
     [shares] = slow_score(model, ripples, 0, 2)[1]
-    expected = {}
+    expected: dict[tuple[int, int], float] = {}
     for share, head, tail in zip(shares, ripples.heads[0, 0].tolist(), ripples.tails[0, 0].tolist(), strict=True):
         expected[head, tail] = expected.get((head, tail), 0) + share
     paths = model.encoder().paths(np.array([0, 1]), -1, 2, 50)
@@ -232,6 +232,7 @@ def test_what_is_stored_scores_and_explains_as_before(small):
     model = built(small, hop_weights="equal", item_update="plus")
     stored = model.stored()
     opened = open_encoder(stored)
+    assert isinstance(opened, RippleNetEncoder)
     before = model.encoder().score_candidates(HISTORIES, NOBODY, every_item(4))
     np.testing.assert_array_equal(opened.score_candidates(HISTORIES, NOBODY, every_item(4)), before)
     assert opened.paths(np.array([0, 1]), -1, 2, 9) == model.encoder().paths(np.array([0, 1]), -1, 2, 9)

@@ -131,7 +131,7 @@ def test_gradients_of_products_are_those_of_pairs(name):
 
 
 def test_hand_computed_scores():
-    """h = (1, 2), r = (3, -1), t = (0, 1): |(4, 0)|^2; 1 3 0 + 2 (-1) 1; (1 + 2i) (3 - i) (-i) = (5 + 5i) (-i) = 5 - 5i."""
+    """h = (1, 2), r = (3, -1), t = (0, 1): |(4, 0)|^2; 1 3 0 + 2 (-1) 1; (1 + 2i) (3 - i) (-i) = 5 - 5i."""
     h, t = ({"entity": torch.tensor([v])} for v in ([1.0, 2.0], [0.0, 1.0]))
     r, which = {"relation": torch.tensor([[3.0, -1.0]])}, torch.tensor([0])
     assert SCORES["transe"].pairs(h, r, which, t).item() == -16

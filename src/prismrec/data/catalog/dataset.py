@@ -44,11 +44,11 @@ class Tables:
         knowledge: tables of text that the settings of `[knowledge]` name: triples of three columns, links of two.
     """
 
-    clicks: pa.Table | None = None
-    items: pa.Table | None = None
-    users: pa.Table | None = None
+    clicks: Any = None
+    items: Any = None
+    users: Any = None
     notes: tuple[str, ...] = ()
-    user_links: pa.Table | None = None
+    user_links: Any = None
     knowledge: Mapping[str, pa.Table] = field(default_factory=dict)
 
 

@@ -33,7 +33,7 @@ class FoundKnowledge:
 
     knowledge: ItemKnowledge
     report: Mapping[str, Any]
-    quarantine: pa.Table | None
+    quarantine: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +52,7 @@ class LinkData:
     valid: Triples
     test: Triples
     report: Mapping[str, Any]
-    quarantine: pa.Table | None = None
+    quarantine: Any = None
 
 
 def read_knowledge(
