@@ -9,7 +9,8 @@ values = {
     "data": {"columns": {"user": "household_id", "item": "product_id", "time": "transaction_timestamp"}},
     "views": {"category": "product_type", "shop": "manufacturer_id"},
     "knowledge": {"relations": {"type": "product_type", "maker": "manufacturer_id"}, "inverse": True},
-    "models": {"dkn": {"text": {"title": "name"}}},  # it reads titles: here what products are called
+    # it reads titles, here what products are called, with few filters and short histories: it is the slowest
+    "models": {"dkn": {"text": {"title": "name"}, "filters": 16, "hidden_dim": 16, "max_history": 5}},
     "training": {"epochs": 1, "patience": 0},  # enough to see that it runs; `prismrec evaluate` says what each is worth
 }
 for name in NEURAL:
