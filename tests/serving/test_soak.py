@@ -23,7 +23,7 @@ from prismrec.retrieval.bundle import Bundle
 from prismrec.retrieval.index.settings import IndexSettings
 from prismrec.retrieval.request import Diversity, Filters, Request, SimilarRequest
 
-SHORT = SoakSettings(seconds=8, warm_up=3, reload_every=1.5, kill_every=3, shoppers=8)
+SHORT = SoakSettings(seconds=8, warm_up=3, reload_every=1.5, kill_every=2, shoppers=8)
 STEADY_MB = 30.0
 """What the heap of a worker may grow by within seconds: buffers, and caches that are not full yet."""
 
