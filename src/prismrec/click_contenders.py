@@ -37,6 +37,7 @@ from prismrec.evaluation.clicks import ClickQueries, ClickResults, clicks_from, 
 from prismrec.evaluation.tables import Experiment
 from prismrec.fitting import TUNING_QUERIES, fitted_and_tuned
 from prismrec.inputs import with_knowledge
+from prismrec.models.algorithms import GRAPH_READERS
 from prismrec.settings import Settings
 from prismrec.training.progress import Progress, QuietProgress
 
@@ -61,7 +62,7 @@ class ClickMeasured:
 
 def click_default(settings: Settings) -> tuple[str, ...]:
     """Who is compared unless names are given: baselines, MF, and where there is a graph what learns from it."""
-    aware = ("ripplenet", "mkr") if settings.knowledge.is_given else ()
+    aware = GRAPH_READERS if settings.knowledge.is_given else ()
     own = (settings.algorithm,) if settings.algorithm in KNOWLEDGE_AWARE else ()
     return tuple(dict.fromkeys((*CLICK_BASELINES, "mf", *aware, *own)))
 

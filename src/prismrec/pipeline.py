@@ -278,7 +278,7 @@ def _learned(fitted: AnyFitted) -> dict[str, Any]:
     """Of `BundleContents`, what the model learned."""
     if isinstance(fitted, Fitted):
         return {"vectors": fitted.model.tables(), "alignment": _by_view(fitted.model.alignments())}
-    encoder = stored_whole(fitted.model)
+    encoder = stored_whole(fitted.model, fitted.data)
     return {
         "vectors": {ITEM_VIEW: fitted.model.table()},
         "encoder": encoder,

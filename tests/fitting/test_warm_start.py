@@ -1,10 +1,15 @@
 """Training that begins with a bundle: what is carried over, what is new, what is refused."""
 
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from prismrec.data.knowledge.graph import ItemKnowledge, KnowledgeGraph  # noqa: E402
+from prismrec.data.vocabulary import Vocabulary  # noqa: E402
 from prismrec.errors import ConfigError  # noqa: E402
 from prismrec.fitting import FittedEncoder, fit, tuned_on_last_items  # noqa: E402
 from prismrec.fitting.warm_start import start_from, stored_whole  # noqa: E402
@@ -81,7 +86,7 @@ def test_what_a_bundle_keeps_is_every_parameter(settings, prepared, algorithm):
     chosen = settings(algorithm, "training.patience=0")
     fitted = fit(prepared(chosen), chosen)
     assert isinstance(fitted, FittedEncoder)
-    model, stored = fitted.model, stored_whole(fitted.model)
+    model, stored = fitted.model, stored_whole(fitted.model, fitted.data)
     kept = {**stored.arrays, **stored.network}
     for name, array in parameters(model).items():
         np.testing.assert_array_equal(kept[name], array)
@@ -139,6 +144,31 @@ def test_data_that_number_their_ids_otherwise_are_refused(settings, prepared, bu
     start, chosen = bundle("mf"), settings("mf", "training.patience=0")
     with pytest.raises(ConfigError, match="number the ids of 'item' unlike the bundle"):
         fit(prepared(chosen, range(3, 40)), chosen, start=start, progress=QuietProgress())
+
+
+def known_of(data, entities, relations=("of",)):
+    """The data with a graph that says nothing but which entities and relations there are."""
+    ids = pa.array(entities)
+    graph = KnowledgeGraph(Vocabulary.from_ids(ids), relations, np.zeros((0, 3), np.int32), ids)
+    return replace(data, knowledge=ItemKnowledge(graph, np.full(len(data.items), -1)))
+
+
+def test_a_graph_whose_entities_are_others_is_refused(settings, prepared, bundle):
+    chosen, start = settings("mkr", "models.mkr.embedding_dim=8"), bundle("mf")
+    data = prepared(chosen, start=start)
+    graph = known_of(data, ["a", "b"])
+    model = fresh(chosen, graph, "mkr")
+    learned = Bundle(start.path, start.manifest, replace(start.contents, encoder=stored_whole(model, graph)))
+    assert start_from(model, learned, graph, "mkr") == []
+    for other in (known_of(data, ["b", "a"]), known_of(data, ["a", "c"]), known_of(data, ["a", "b"], ("by",)), data):
+        with pytest.raises(ConfigError, match=r"other entities or relations .* without --from"):
+            start_from(model, learned, other, "mkr")
+
+
+def test_a_model_without_entities_starts_whatever_the_graph(settings, prepared, bundle):
+    chosen, start = settings("mf"), bundle("mf")
+    data = prepared(chosen, start=start)
+    assert start_from(fresh(chosen, data, "mf"), start, known_of(data, ["a"]), "mf") == []
 
 
 def test_what_is_not_in_the_bundle_is_told(settings, prepared, bundle):

@@ -39,6 +39,10 @@ TRANSLATION: tuple[TranslationName, ...] = get_args(TranslationName)
 """Models of the knowledge graph alone: they learn from triples, and from no click."""
 
 
+GRAPH_READERS: tuple[NeuralName, ...] = ("ripplenet", "mkr")
+"""Those with a row per entity of the knowledge graph in the prepared data."""
+
+
 class ModelsConfig(Section):
     """The settings of every model but M2GRL, whose section is `[model]`."""
 
@@ -152,6 +156,7 @@ def _named(place: tuple[str, str], model: str) -> Any:
 
 __all__ = [
     "ENCODERS",
+    "GRAPH_READERS",
     "MODELS",
     "NEURAL",
     "TRANSLATION",
