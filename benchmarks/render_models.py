@@ -8,16 +8,14 @@ A test holds the document equal to what this prints.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import plot_results
 from model_tables import RESULTS, RUNS, Run
 from render_results import table as table_of
-from render_scale import put_between_marks, table
+from render_scale import print_or_write, put_between_marks, table
 
 COST = RESULTS.parent / "models.json"
 
@@ -137,15 +135,10 @@ def rendered(document: str) -> str:
 
 def main() -> None:
     """Print the tables, or write them into the document and the plots beside it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", type=Path, metavar="DOCUMENT", help="put them between the marks of a document")
-    document = parser.parse_args().write
-    if document is None:
-        print("\n\n".join(write() for write in SECTIONS.values()))
-        return
-    document.write_text(rendered(document.read_text(encoding="utf-8")), encoding="utf-8")
-    for name, figure in plots().items():
-        figure.savefig(document.parent / name, dpi=120)
+    document = print_or_write(__doc__, SECTIONS)
+    if document is not None:
+        for name, figure in plots().items():
+            figure.savefig(document.parent / name, dpi=120)
 
 
 if __name__ == "__main__":

@@ -187,16 +187,21 @@ def put_between_marks(document: str, sections: Mapping[str, Callable[[], str]]) 
     return document
 
 
-def main() -> None:
-    """Print the tables, or write them into the document."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def print_or_write(about: str, sections: Mapping[str, Callable[[], str]]) -> Path | None:
+    """What a renderer does with its sections: print them, or with `--write DOCUMENT` put them there.
+
+    Returns:
+        the document, None where they were printed.
+    """
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", type=Path, metavar="DOCUMENT", help="put them between the marks of a document")
-    document = parser.parse_args().write
+    document: Path | None = parser.parse_args().write
     if document is None:
-        print("\n\n".join(write() for write in SECTIONS.values()))
+        print("\n\n".join(write() for write in sections.values()))
     else:
-        document.write_text(rendered(document.read_text(encoding="utf-8")), encoding="utf-8")
+        document.write_text(put_between_marks(document.read_text(encoding="utf-8"), sections), encoding="utf-8")
+    return document
 
 
 if __name__ == "__main__":
-    main()
+    print_or_write(__doc__, SECTIONS)

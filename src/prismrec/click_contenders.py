@@ -22,7 +22,7 @@ from prismrec.contenders import (
     FoldTrial,
     Learned,
     check_names,
-    told,
+    kept_or_measured,
     varied,
 )
 from prismrec.contenders.arena import data_of, fit_baseline, tune_baseline
@@ -101,13 +101,9 @@ def run(
         arena = ClickArena.of(split, items, settings, progress or QuietProgress())
         kept = None if keep is None else KeptClicks(keep, settings, arena.data, arena.validation, arena.test)
         for name in names:
-            before = kept and kept.find(name)
-            result, trial = before or arena.try_out(name)
-            if kept and not before:
-                kept.keep(name, result, trial)
+            result, trial = kept_or_measured(name, kept, arena.try_out, note)
             results[name].append(result)
             trials[name].append(trial)
-            note(("kept: " if before else "") + told(name, trial))
     seconds = {name: mean(trial.fit_seconds for trial in deals) for name, deals in trials.items()}
     known = tuple(name for name in reference if name in names)
     controls = {

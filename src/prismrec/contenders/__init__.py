@@ -14,7 +14,7 @@ from statistics import fmean as mean
 from typing import Any
 
 from prismrec.contenders.arena import Arena, FoldTrial, Learned, Side, Trial, varied
-from prismrec.contenders.kept import KeptResults
+from prismrec.contenders.kept import Kept, KeptResults, ResultT
 from prismrec.contenders.table import (
     ABLATIONS,
     BASELINES,
@@ -92,14 +92,14 @@ def run(
             progress or QuietProgress(),
         )
         kept = None if keep is None else KeptResults(keep, arena)
+
+        def measure(name: str, arena: Arena = arena) -> tuple[Results, FoldTrial]:
+            return _measured(arena, name)
+
         for name in names:
-            known = kept and kept.find(name)
-            result, trial = known or _measured(arena, name)
-            if kept and not known:
-                kept.keep(name, result, trial)
+            result, trial = kept_or_measured(name, kept, measure, note)
             results[name].append(result)
             trials[name].append(trial)
-            note(("kept: " if known else "") + told(name, trial))
     baselines = tuple(name for name in reference if name in names)
     seconds = {name: mean(trial.fit_seconds for trial in folds) for name, folds in trials.items()}
     experiment = Experiment(settings.data.name, settings.split.protocol, baselines, seconds)
@@ -130,6 +130,21 @@ def _measured(arena: Arena, name: str) -> tuple[Results, FoldTrial]:
     return result, FoldTrial(trial.chosen, trial.validation, trial.fit_seconds, trial.learned)
 
 
+def kept_or_measured(
+    name: str,
+    kept: Kept[ResultT] | None,
+    measure: Callable[[str], tuple[ResultT, FoldTrial]],
+    note: Callable[[str], None],
+) -> tuple[ResultT, FoldTrial]:
+    """A contender's results: those that were kept, or measured now and kept; `note` is told which."""
+    before = None if kept is None else kept.find(name)
+    result, trial = before or measure(name)
+    if kept is not None and before is None:
+        kept.keep(name, result, trial)
+    note(("kept: " if before else "") + told(name, trial))
+    return result, trial
+
+
 def told(name: str, trial: FoldTrial) -> str:
     """What became of a contender, in a line."""
     line = f"{name}: fitted in {trial.fit_seconds:.1f} s, validation score {trial.validation:.4f}"
@@ -153,6 +168,7 @@ __all__ = [
     "Measured",
     "Trial",
     "check_names",
+    "kept_or_measured",
     "run",
     "told",
     "varied",

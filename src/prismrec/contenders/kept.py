@@ -7,18 +7,35 @@ data it learned from, the queries it was asked, and the code of PrismRec.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import prismrec
 from prismrec.contenders.arena import Arena, FoldTrial, Learned, Side, varied
 from prismrec.contenders.table import M2GRL, VARIANTS
+from prismrec.data.sequences import Sequences
 from prismrec.evaluation.protocols import Results
 from prismrec.evaluation.result_files import read_results, write_results
 from prismrec.fitting import fingerprint_of
 from prismrec.settings import Settings
 from prismrec.training.identity import WITHOUT_EFFECT, fingerprint, identity_of
+
+ResultT = TypeVar("ResultT")
+
+
+class Kept(Protocol[ResultT]):
+    """Results of contenders that were measured before."""
+
+    def find(self, name: str) -> tuple[ResultT, FoldTrial] | None:
+        """Those of a contender; None where there are none."""
+        ...
+
+    def keep(self, name: str, results: ResultT, trial: FoldTrial) -> None:
+        """Keep what was measured."""
+        ...
 
 
 class KeptResults:
@@ -26,9 +43,7 @@ class KeptResults:
 
     def __init__(self, folder: Path, arena: Arena) -> None:
         """Bind the folder; it is made when something is kept."""
-        self._folder = folder
-        self._settings = arena.settings
-        self._asked = {"code": code_digest(), **_sides(arena)}
+        self._place = KeptFiles(folder, arena.settings, _sides(arena))
 
     def find(self, name: str) -> tuple[Results, FoldTrial] | None:
         """What was kept of a contender under these very settings; None where nothing was.
@@ -36,21 +51,41 @@ class KeptResults:
         Raises:
             ArtifactError: the file is damaged.
         """
-        path = self._path(name)
+        path = self._place.of(name)
         if not path.exists():
             return None
         results, told = read_results(path)
-        learned = told.pop("learned")
-        return results, FoldTrial(**told, learned=learned and Learned(**learned))
+        return results, trial_of(told)
 
     def keep(self, name: str, results: Results, trial: FoldTrial) -> None:
         """Keep what was measured."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        write_results(self._path(name), results, asdict(trial))
+        write_results(self._place.made(name), results, asdict(trial))
 
-    def _path(self, name: str) -> Path:
+
+class KeptFiles:
+    """Where the results of contenders lie: under the code, the settings, and what else they depend on."""
+
+    def __init__(self, folder: Path, settings: Settings, asked: Mapping[str, str]) -> None:
+        """Bind the folder, and digests of what is learned from and asked."""
+        self._folder = folder
+        self._settings = settings
+        self._asked = {"code": code_digest(), **asked}
+
+    def of(self, name: str) -> Path:
+        """The file of a contender, which may not be there."""
         identity = {**self._asked, **contender_identity(name, self._settings)}
         return self._folder / f"{name}-{fingerprint(identity)[:16]}.parquet"
+
+    def made(self, name: str) -> Path:
+        """The same, to be written: its folder is there."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return self.of(name)
+
+
+def trial_of(told: dict[str, Any]) -> FoldTrial:
+    """The trial that `asdict` gave; `told` loses what it says of learning."""
+    learned = told.pop("learned")
+    return FoldTrial(**told, learned=learned and Learned(**learned))
 
 
 @cache
@@ -83,11 +118,25 @@ def _sides(arena: Arena) -> dict[str, str]:
 
 
 def _queries_digest(side: Side) -> str:
-    digest = hashlib.sha256(str(side.queries.exclude_seen).encode())
-    for rows in (side.queries.histories, side.queries.truths):
+    return rows_digest(str(side.queries.exclude_seen).encode(), side.queries.histories, side.queries.truths)
+
+
+def rows_digest(beginning: bytes, *several: Sequences) -> str:
+    """A digest of bytes and ragged rows."""
+    digest = hashlib.sha256(beginning)
+    for rows in several:
         digest.update(rows.values.tobytes())
         digest.update(rows.offsets.tobytes())
     return digest.hexdigest()
 
 
-__all__ = ["KeptResults", "code_digest", "contender_identity"]
+__all__ = [
+    "Kept",
+    "KeptFiles",
+    "KeptResults",
+    "ResultT",
+    "code_digest",
+    "contender_identity",
+    "rows_digest",
+    "trial_of",
+]

@@ -6,7 +6,6 @@ contender, the data it learned from, the pairs it was asked, and the code of Pri
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -15,15 +14,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from prismrec.contenders.arena import FoldTrial, Learned
-from prismrec.contenders.kept import code_digest, contender_identity
+from prismrec.contenders.arena import FoldTrial
+from prismrec.contenders.kept import KeptFiles, rows_digest, trial_of
 from prismrec.data.prepared import PreparedData
 from prismrec.errors import ArtifactError
 from prismrec.evaluation.clicks import ClickQueries, ClickResults
 from prismrec.files import whole_file
 from prismrec.fitting import fingerprint_of
 from prismrec.settings import Settings
-from prismrec.training.identity import fingerprint
 
 _TOLD = b"prismrec"
 _OF_ALL = ("scale", "threshold", "validation", "score_seconds")
@@ -36,15 +34,9 @@ class KeptClicks:
         self, folder: Path, settings: Settings, data: PreparedData, validation: ClickQueries, test: ClickQueries
     ) -> None:
         """Bind the folder, which is made when something is kept, and the deal."""
-        self._folder = folder
-        self._settings = settings
         self._test = test
-        self._deal = {
-            "code": code_digest(),
-            "data": fingerprint_of(data),
-            "validation": _digest(validation),
-            "test": _digest(test),
-        }
+        asked = {"data": fingerprint_of(data), "validation": _digest(validation), "test": _digest(test)}
+        self._place = KeptFiles(folder, settings, asked)
 
     def find(self, name: str) -> tuple[ClickResults, FoldTrial] | None:
         """What was kept of a contender under these very settings; None where nothing was.
@@ -52,14 +44,13 @@ class KeptClicks:
         Raises:
             ArtifactError: the file is damaged, or is something else.
         """
-        path = self._path(name)
+        path = self._place.of(name)
         if not path.exists():
             return None
         try:
             table = pq.read_table(path)
             document: dict[str, Any] = json.loads((table.schema.metadata or {})[_TOLD])
-            learned = document["trial"].pop("learned")
-            trial = FoldTrial(**document["trial"], learned=learned and Learned(**learned))
+            trial = trial_of(document["trial"])
             results = ClickResults(self._test, table["score"].to_numpy(), **document["results"])
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"{path} does not hold scores of pairs: {error}; remove it") from error
@@ -67,23 +58,14 @@ class KeptClicks:
 
     def keep(self, name: str, results: ClickResults, trial: FoldTrial) -> None:
         """Keep what was measured."""
-        self._folder.mkdir(parents=True, exist_ok=True)
         document = {"results": {field: getattr(results, field) for field in _OF_ALL}, "trial": asdict(trial)}
         table = pa.table({"score": results.scores}).replace_schema_metadata({_TOLD: json.dumps(document)})
-        with whole_file(self._path(name)) as place:
+        with whole_file(self._place.made(name)) as place:
             pq.write_table(table, place, compression="zstd")
-
-    def _path(self, name: str) -> Path:
-        identity = {**self._deal, **contender_identity(name, self._settings)}
-        return self._folder / f"{name}-{fingerprint(identity)[:16]}.parquet"
 
 
 def _digest(queries: ClickQueries) -> str:
-    digest = hashlib.sha256(queries.labels.tobytes())
-    for rows in (queries.histories, queries.candidates):
-        digest.update(rows.values.tobytes())
-        digest.update(rows.offsets.tobytes())
-    return digest.hexdigest()
+    return rows_digest(queries.labels.tobytes(), queries.histories, queries.candidates)
 
 
 __all__ = ["KeptClicks"]

@@ -7,7 +7,7 @@ from typing import Any
 
 from prismrec.evaluation.tuning import Space
 from prismrec.fitting.query import HISTORY_LENGTHS, RECENCY_DECAYS
-from prismrec.models.algorithms import NEURAL, NeuralName
+from prismrec.models.algorithms import GRAPH_READERS, NEURAL, NeuralName
 
 M2GRL = "m2grl"
 BASELINES = ("popularity", "item_knn", "cooccurrence", "ease")
@@ -69,8 +69,8 @@ _NEURAL_VARIANTS: Mapping[str, tuple[NeuralName, Mapping[str, Any]]] = {
 are HGT, dense sampling alone and several tasks alone, as in Figure 4 of MTHGT's paper: with MTHGT's own layer, so that
 nothing else differs. `hgt` is HGT as torch_geometric has it."""
 
-KNOWLEDGE_AWARE: tuple[NeuralName, ...] = ("ripplenet", "mkr", "dkn")
-"""Models that learn from the knowledge graph of the items."""
+KNOWLEDGE_AWARE: tuple[NeuralName, ...] = (*GRAPH_READERS, "dkn")
+"""Models that learn from a knowledge graph: that of the data, or one of their own."""
 
 CONTROLS: Mapping[str, Mapping[str, str]] = {
     model: {f"{model}_{control}": control for control in ("shuffled", "absent")} for model in KNOWLEDGE_AWARE

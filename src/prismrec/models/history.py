@@ -40,6 +40,17 @@ class HistorySettings(Section):
     )
 
 
+class LongHistorySettings(HistorySettings):
+    """The same for models whose papers read a whole history, unweighed."""
+
+    history_length: int = Field(
+        default=50, ge=0, description="latest items of a history that count; 0 = all, as in the paper"
+    )
+    recency_decay: float = Field(
+        default=0.9, gt=0, le=1, description="weight of an item is decay^age; 1 = none, as in the paper"
+    )
+
+
 class Recency(Protocol):
     """What of a history counts, and how fast it fades."""
 
@@ -173,6 +184,7 @@ def _scatter(query_rows, item_rows, scores):  # type: ignore[no-untyped-def]
 
 __all__ = [
     "HistorySettings",
+    "LongHistorySettings",
     "add_priors",
     "popularity_prior",
     "query_matrix",

@@ -228,11 +228,12 @@ class Retriever:
     def _best(self, search: Search, resolved: Sequence[Asked], sizes: Sequence[int]) -> list[Candidates]:
         """The best candidates of each request: by the model's own scores where it has any, else by products."""
         own = [i for i, a in enumerate(resolved) if self._has_own_scores(a)]
-        others = [i for i in range(len(resolved)) if i not in set(own)]
+        if not own or self._reading is None:
+            return search.best(resolved, sizes)
+        others = sorted(set(range(len(resolved))).difference(own))
         found = dict(zip(others, search.best([resolved[i] for i in others], [sizes[i] for i in others]), strict=True))
-        if own and self._reading is not None:
-            ordered = best_by_own_score(search, [resolved[i] for i in own], [sizes[i] for i in own], self._reading)
-            found |= zip(own, ordered, strict=True)
+        ordered = best_by_own_score(search, [resolved[i] for i in own], [sizes[i] for i in own], self._reading)
+        found |= zip(own, ordered, strict=True)
         return [found[i] for i in range(len(resolved))]
 
     def _has_own_scores(self, a: Asked) -> bool:

@@ -30,7 +30,7 @@ from prismrec.data.prepared import PreparedData
 from prismrec.data.sequences import Sequences
 from prismrec.errors import ConfigError
 from prismrec.models.history import (
-    HistorySettings,
+    LongHistorySettings,
     add_priors,
     popularity_prior,
     query_matrix,
@@ -40,15 +40,9 @@ from prismrec.models.history import (
 from prismrec.models.item_products import gram_matrix
 
 
-class EaseConfig(HistorySettings):
+class EaseConfig(LongHistorySettings):
     """Regularisation, and how large a catalogue may be."""
 
-    history_length: int = Field(
-        default=50, ge=0, description="latest items of a history that count; 0 = all, as in the paper"
-    )
-    recency_decay: float = Field(
-        default=0.9, gt=0, le=1, description="weight of an item is decay^age; 1 = none, as in the paper"
-    )
     regularisation: float = Field(default=500.0, gt=0, description="lambda, in interactions; larger for denser data")
     precision: Literal["float32", "float64"] = Field(default="float64", description="of the matrix inversion")
     max_items: int = Field(default=0, ge=0, description="fit the n most popular items only; 0 = all")

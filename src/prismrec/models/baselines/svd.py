@@ -27,7 +27,7 @@ from pydantic import Field
 from prismrec.data.prepared import PreparedData
 from prismrec.data.sequences import Sequences
 from prismrec.models.history import (
-    HistorySettings,
+    LongHistorySettings,
     add_priors,
     popularity_prior,
     query_matrix,
@@ -36,15 +36,9 @@ from prismrec.models.history import (
 )
 
 
-class SVDConfig(HistorySettings):
+class SVDConfig(LongHistorySettings):
     """How many singular values, and what of a history counts."""
 
-    history_length: int = Field(
-        default=50, ge=0, description="latest items of a history that count; 0 = all, as in the paper"
-    )
-    recency_decay: float = Field(
-        default=0.9, gt=0, le=1, description="weight of an item is decay^age; 1 = none, as in the paper"
-    )
     rank: int = Field(default=50, ge=1, description="how many singular values; fewer users or items have fewer")
     seed: int = Field(default=0, ge=0, description="of the vector that the iterations begin with")
 
